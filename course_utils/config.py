@@ -1,0 +1,160 @@
+"""Every setting of the course: frozen, validated on construction, free of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _setting(default: Any, help: str) -> Any:
+    """A field with its meaning and unit, which the command lines' --help shows too."""
+    return field(default=default, metadata={"help": help})
+
+
+class _Settings:
+    """What all configurations share: to and from plain dictionaries."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as a plain dictionary, ready for JSON."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Self:
+        """Build from a dictionary; raises ValueError that names every unknown key."""
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(settings) - known)
+        _require(not unknown, f"{cls.__name__} knows no {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
+        return cls(**settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig(_Settings):
+    """The shape of a BERT; the defaults are bert-base-uncased (Devlin et al., 2019, section 3).
+
+    Raises ValueError, naming the values, for sizes that are not positive or do not fit each other.
+    """
+
+    vocab_size: int = _setting(30522, "rows of the token embedding table")
+    hidden_size: int = _setting(768, "width of each token's vector")
+    num_hidden_layers: int = _setting(12, "encoder layers, one above the other")
+    num_attention_heads: int = _setting(12, "heads a layer; they share the hidden_size evenly")
+    intermediate_size: int = _setting(3072, "width of the feed-forward layer, usually 4 * hidden_size")
+    max_position_embeddings: int = _setting(512, "longest sequence, in tokens")
+    type_vocab_size: int = _setting(2, "segments: first and second text")
+    hidden_dropout_prob: float = _setting(0.1, "share of units dropped after embeddings and sub-layers, in [0, 1)")
+    attention_probs_dropout_prob: float = _setting(0.1, "share of attention weights dropped, in [0, 1)")
+    layer_norm_eps: float = _setting(1e-12, "added to the variance before its root")
+    initializer_range: float = _setting(0.02, "standard deviation of fresh weights")
+    pad_token_id: int = _setting(0, "id of [PAD]")
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                     "max_position_embeddings", "type_vocab_size"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        _require(self.hidden_size % self.num_attention_heads == 0,
+                 f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}")
+        _require(0 <= self.pad_token_id < self.vocab_size,
+                 f"pad_token_id={self.pad_token_id} lies outside the vocab_size={self.vocab_size}")
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head: hidden_size / num_attention_heads."""
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(_Settings):
+    """The recipe of one training run: everything that decides the final weights, given the data.
+
+    Raises ValueError, naming the values, for settings out of range or at odds with each other.
+    """
+
+    num_train_epochs: float = _setting(2.0, "passes over the training data; a fraction stops within a pass")
+    batch_size: int = _setting(32, "examples an update, over all processes and accumulated micro-batches")
+    gradient_accumulation_steps: int = _setting(1, "micro-batches an update, on each process")
+    learning_rate: float = _setting(1e-4, "the peak, reached at the end of the warm-up")
+    layer_learning_rate_decay: float = _setting(1.0, "factor a layer, from the top down; 1 = the same rate everywhere")
+    weight_decay: float = _setting(0.01, "AdamW's, a step; none on biases and LayerNorm")
+    num_warmup_steps: float = _setting(0.1, "updates; below 1, a share of all updates")
+    max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm; 0 = never")
+    adam_beta1: float = _setting(0.9, "memory of the mean gradient")
+    adam_beta2: float = _setting(0.999, "memory of the squared gradient")
+    adam_epsilon: float = _setting(1e-8, "added to the root of the squared gradient")
+    average_decay: float = _setting(0.0, "moving average of the weights, its decay an update; 0 = the last weights")
+    seed: int = _setting(0, "of the batches' order and of dropout")
+    length_grouping: bool = _setting(True, "batches of similar length, so that little is padded")
+    precision: str = _setting("auto", "'auto' (measured), 'fp32', 'bf16' or 'fp16'")
+    num_threads: int = _setting(0, "CPU threads a process; 0 = measured")
+    eval_steps: int = _setting(0, "updates between evaluations; 0 = after each epoch")
+    early_stopping_patience: int = _setting(0, "evaluations without a gain before stopping; 0 = never")
+    save_steps: int = _setting(0, "updates between saved states; 0 = by time")
+    save_minutes: float = _setting(5.0, "minutes between saved states, where save_steps is 0")
+
+    def __post_init__(self) -> None:
+        for name in ("num_train_epochs", "learning_rate", "save_minutes", "adam_epsilon"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value > 0, f"{name} must be above 0, got {value}")
+        for name in ("batch_size", "gradient_accumulation_steps"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("weight_decay", "num_warmup_steps", "max_grad_norm", "num_threads", "eval_steps", "save_steps",
+                     "early_stopping_patience"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("adam_beta1", "adam_beta2", "average_decay"):
+            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        _require(0 < self.layer_learning_rate_decay <= 1,
+                 f"layer_learning_rate_decay must lie in (0, 1], got {self.layer_learning_rate_decay}")
+        _require(self.precision in ("auto", "fp32", "bf16", "fp16"),
+                 f'precision must be "auto", "fp32", "bf16" or "fp16", got "{self.precision}"')
+        _require(self.batch_size % self.gradient_accumulation_steps == 0,
+                 f"batch_size={self.batch_size} is not divisible by "
+                 f"gradient_accumulation_steps={self.gradient_accumulation_steps}")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the final weights; how to save may change, how to compute is kept with a run."""
+        free = {"precision", "num_threads", "save_steps", "save_minutes"}
+        return {name: value for name, value in self.to_dict().items() if name not in free}
+
+    def num_updates(self, num_examples: int) -> int:
+        """Updates of the whole run on `num_examples` training examples (the last batch of an epoch may be smaller)."""
+        return max(1, math.ceil(self.num_train_epochs * math.ceil(num_examples / self.batch_size) - 1e-9))
+
+    def warmup_updates(self, num_updates: int) -> int:
+        """Updates during which the learning rate rises, of `num_updates` in all."""
+        steps = self.num_warmup_steps
+        return min(num_updates, int(steps if steps >= 1 else steps * num_updates))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationConfig(_Settings):
+    """What a fine-tuning run reads, starts from and is scored on. Raises ValueError for values out of range."""
+
+    dataset: str = _setting("course", "'course' (the reviews that come with it) or 'imdb' (the real ones)")
+    checkpoint: str = _setting("tiny-random", "a folder, a name on the Hub, or 'tiny-random': a small untrained BERT")
+    max_length: int = _setting(256, "longest input in tokens; what exceeds it is cut out of the middle or the end")
+    tail_share: float = _setting(0.5, "share of a cut review that is its end, in [0, 1]; 0 keeps the beginning only")
+    hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)")
+    attention_probs_dropout_prob: float = _setting(0.0, "share of attention weights dropped, in [0, 1); slow on CPUs")
+    train_examples: int = _setting(0, "training reviews, drawn evenly from both classes; 0 = all")
+    validation_examples: int = _setting(0, "reviews held out of train to keep the best weights by; 0 = none")
+    scored_split: str = _setting("test", "'test', or 'validation' to choose a recipe without reading the test set")
+
+    def __post_init__(self) -> None:
+        _require(self.max_length >= 3, f"max_length must be at least 3, got {self.max_length}")
+        _require(0 <= self.tail_share <= 1, f"tail_share must lie in [0, 1], got {self.tail_share}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        for name in ("train_examples", "validation_examples"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        _require(self.scored_split in ("test", "validation"),
+                 f"scored_split must be 'test' or 'validation', got {self.scored_split!r}")
+        _require(self.scored_split == "test" or self.validation_examples > 0,
+                 "scored_split='validation' needs validation_examples above 0, got 0")
