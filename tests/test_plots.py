@@ -1,0 +1,276 @@
+"""Pictures: what is drawn is the data, everything is labelled, nothing overlaps, and no global setting changes."""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.text import Text
+
+from course_utils import plots
+
+UPDATES = [{"step": step, "loss": 0.2 + 0.5 * 0.98**step + 0.05 * (-1) ** step, "learning_rate": 1e-4 - step / 2e6}
+           for step in range(1, 201)]
+EVALUATIONS = [{"step": 100, "eval_loss": 0.3, "eval_accuracy": 0.88},
+               {"step": 200, "eval_loss": 0.27, "eval_accuracy": 0.913}]
+RESULTS = {"TF-IDF": (0.907, 0.903, 0.911), "ours": (0.924, 0.921, 0.927)}
+BASELINE = {"plain": (0.97, 500), "negation": (0.6, 200), "contrast": (0.8, 250)}
+MODEL = {"plain": (0.98, 500), "negation": (0.9, 200), "contrast": (0.7, 250)}
+WORDS, WEIGHTS = ["awful", "costs $9 and $5", "the", "great", "dull"], [-9.0, -2.0, 0.1, 8.0, -3.0]
+
+DRAW: dict[str, Callable[..., Axes]] = {
+    "training": lambda **k: plots.training_curves(UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], **k)[0],
+    "rate": lambda **k: plots.training_curves(UPDATES, **k)[1],
+    "confusion": lambda **k: plots.confusion_matrix([[90, 10], [15, 85]], ["neg", "pos"], **k),
+    "bars": lambda **k: plots.accuracy_bars(RESULTS, highlight="ours", chance=0.5, **k),
+    "slices": lambda **k: plots.slices({"TF-IDF": BASELINE, "BERT": MODEL}, **k),
+    "lengths": lambda **k: plots.length_histogram(np.arange(1, 1001), **k),
+    "words": lambda **k: plots.word_weights(WORDS, WEIGHTS, **k),
+}
+SMALLEST: dict[str, Callable[..., Axes]] = {
+    "training": lambda: plots.training_curves([{"step": 1, "loss": 0.7, "learning_rate": 1e-4}])[0],
+    "confusion": lambda: plots.confusion_matrix([[1, 0], [0, 0]], ["neg", "pos"]),
+    "bars": lambda: plots.accuracy_bars({"only": (1.0, 1.0, 1.0)}),
+    "slices": lambda: plots.slices({"only": {"plain": (0.0, 1)}}),
+    "lengths": lambda: plots.length_histogram([5], cuts=()),
+    "words": lambda: plots.word_weights(["good"], [1.0]),
+}
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    yield
+    pyplot.close("all")
+
+
+def texts(ax: Axes) -> list[Text]:
+    """All texts of the figure that are seen, drawn first so that they lie where they will be."""
+    ax.figure.canvas.draw()
+    unseen = set()
+    for axis in (axis for panel in ax.figure.axes for axis in (panel.xaxis, panel.yaxis)):
+        low, high = sorted(axis.get_view_interval())  # matplotlib keeps a tick beyond either end, and does not draw it
+        unseen |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+    return [text for text in ax.figure.findobj(Text)
+            if text.get_visible() and text.get_text().strip() and text not in unseen]
+
+
+def strings(ax: Axes) -> list[str]:
+    return [text.get_text() for text in texts(ax)]
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_settings_stay_and_colours_are_explicit(name: str) -> None:
+    with pyplot.style.context("dark_background"):  # a reader's own style must not make dark ink on a dark ground
+        before = matplotlib.rcParams.copy()
+        ax = DRAW[name]()
+        assert isinstance(ax, Axes)
+        assert matplotlib.rcParams == before
+        assert ax.figure.get_facecolor() == ax.get_facecolor() == to_rgba("white")
+        cells = {text for text in texts(ax) if name == "confusion" and text in ax.texts}  # white on dark blue
+        assert not [text for text in set(texts(ax)) - cells if np.mean(to_rgba(text.get_color())[:3]) > 0.75]
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_axes_are_labelled_in_readable_size(name: str) -> None:
+    ax = DRAW[name]()
+    assert all(panel.get_xlabel() or panel.get_ylabel() for panel in ax.figure.axes)
+    assert ax.figure.axes[-1].get_xlabel()
+    assert min(text.get_fontsize() for text in texts(ax)) >= 9
+
+
+@pytest.mark.parametrize("name", [*DRAW, *(f"smallest {name}" for name in SMALLEST)])
+def test_texts_neither_overlap_nor_leave_the_picture(name: str) -> None:
+    ax = SMALLEST[name.removeprefix("smallest ")]() if name.startswith("smallest") else DRAW[name]()
+    found = texts(ax)
+    boxes = [text.get_window_extent() for text in found]
+    assert len(boxes) > 3
+    for (one, a), (other, b) in combinations(zip(found, boxes, strict=True), 2):
+        width = min(a.x1, b.x1) - max(a.x0, b.x0)
+        height = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert not (width > 1 and height > 1), f"{one.get_text()!r} and {other.get_text()!r} overlap"
+    for text, box in zip(found, boxes, strict=True):
+        inside = ax.figure.bbox
+        assert inside.x0 <= box.x0 and box.x1 <= inside.x1, f"{text.get_text()!r} is cut off"
+        assert inside.y0 <= box.y0 and box.y1 <= inside.y1, f"{text.get_text()!r} is cut off"
+
+
+@pytest.mark.parametrize("name", [name for name in DRAW if name not in ("training", "rate")])
+def test_given_axes_are_used(name: str) -> None:
+    _, ax = pyplot.subplots()
+    assert DRAW[name](ax=ax) is ax
+    assert len(pyplot.get_fignums()) == 1
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def test_training_curves_draw_the_history() -> None:
+    _, given = pyplot.subplots(2)
+    top, bottom = plots.training_curves(UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], axes=given)
+    assert (top, bottom) == tuple(given)
+    raw, smooth, evaluated = top.lines[:3]
+    assert raw.get_ydata().tolist() == [entry["loss"] for entry in UPDATES]
+    assert smooth.get_ydata()[100] == pytest.approx(raw.get_ydata()[95:105].mean())  # the mean of 10 updates
+    assert "10 updates" in top.get_ylabel() and "nats" in top.get_ylabel()
+    assert evaluated.get_xydata().tolist() == [[100, 0.3], [200, 0.27]]
+    assert bottom.lines[0].get_xydata().tolist() == [[100, 88], [200, pytest.approx(91.3)]]
+    assert "91.3 %" in strings(top) and "resumed" in strings(top)
+    for ax in (top, bottom):
+        assert [line.get_xdata()[0] for line in ax.lines[-2:]] == [60, 140]
+
+
+def test_training_curves_without_evaluation_show_the_learning_rate() -> None:
+    top, bottom = plots.training_curves(UPDATES)
+    assert "learning rate" in bottom.get_ylabel() and len(top.lines) == 2
+    assert bottom.lines[0].get_ydata().tolist() == [entry["learning_rate"] for entry in UPDATES]
+    assert "resumed" not in strings(top) and "validation" not in strings(top)
+
+
+def test_smoothing_does_not_bend_the_ends() -> None:
+    top, _ = plots.training_curves([{**entry, "loss": 0.5} for entry in UPDATES])
+    assert np.allclose(top.lines[1].get_ydata(), 0.5)
+
+
+def test_labels_of_curves_that_meet_are_moved_apart() -> None:
+    history = [{**entry, "loss": 0.5} for entry in UPDATES] + [{"step": 200, "eval_loss": 0.5, "eval_accuracy": 0.8}]
+    top, _ = plots.training_curves(history)
+    boxes = [text.get_window_extent() for text in texts(top) if text.get_text() in ("training", "validation")]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
+
+
+@pytest.mark.parametrize("history", [[], EVALUATIONS])
+def test_a_history_without_updates_is_an_error(history: list) -> None:
+    with pytest.raises(ValueError, match=f"at least one update .*got {len(history)} entries without a loss"):
+        plots.training_curves(history)
+
+
+# --- results -----------------------------------------------------------------------------------------------------
+
+
+def test_confusion_shows_counts_and_shares_of_the_row() -> None:
+    ax = plots.confusion_matrix([[1500, 500], [1, 3]], ["neg", "pos"])
+    assert [text.get_text() for text in ax.texts] == ["1,500\n75.0 %", "500\n25.0 %", "1\n25.0 %", "3\n75.0 %"]
+    assert [text.get_position() for text in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true label")
+    assert ax.images[0].get_array().tolist() == [[0.75, 0.25], [0.25, 0.75]]
+
+
+def test_confusion_takes_an_evaluation() -> None:
+    evaluation = type("Evaluation", (), {"confusion": ((2, 1), (0, 4))})
+    assert plots.confusion_matrix(evaluation, ["neg", "pos"]).texts[1].get_text() == "1\n33.3 %"
+
+
+@pytest.mark.parametrize(("matrix", "message"), [
+    ([[1, 2, 3], [4, 5, 6]], r"shape \[2, 2\].*got shape \[2, 3\]"),
+    ([[1, 2, 3], [4, 5, 6], [7, 8, 9]], r"for the names \['neg', 'pos'\].*got shape \[3, 3\]"),
+    ([[0, 0], [0, 0]], "with 0 examples"),
+    ([], r"got shape \[0\]"),
+])
+def test_confusion_refuses_other_shapes(matrix: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plots.confusion_matrix(matrix, ["neg", "pos"])
+
+
+def test_bars_show_accuracy_and_interval_in_percent() -> None:
+    ax = plots.accuracy_bars(RESULTS, highlight="ours", chance=0.5)
+    interval, dot = ax.lines[2:4]  # of the second row
+    assert interval.get_xdata().tolist() == pytest.approx([92.1, 92.7])
+    assert dot.get_xydata().tolist() == [[pytest.approx(92.4), 1]]
+    assert dot.get_color() != ax.lines[1].get_color()
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["TF-IDF", "ours"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first on top
+    assert ax.lines[-1].get_xdata()[0] == 50 and {"chance", "90.7", "92.4"} <= set(strings(ax))
+
+
+@pytest.mark.parametrize("results", [RESULTS, {"a": (0.02, 0.0, 0.06)}, {"b": (1.0, 1.0, 1.0)}])
+def test_an_axis_that_does_not_start_at_zero_says_so(results: dict) -> None:
+    ax = plots.accuracy_bars(results)
+    ax.figure.canvas.draw()
+    start = ax.get_xlim()[0]
+    assert (f"starts at {start:g}" in ax.get_xlabel()) == (start > 0)
+    assert "(%)" in ax.get_xlabel()
+    assert start <= 100 * min(low for _, low, _ in results.values())
+    assert max(ax.get_xticks()) <= 100
+
+
+def test_bars_refuse_nothing_and_strangers() -> None:
+    with pytest.raises(ValueError, match="at least one result"):
+        plots.accuracy_bars({})
+    with pytest.raises(ValueError, match="cannot highlight 'mine': the results are TF-IDF, ours"):
+        plots.accuracy_bars(RESULTS, highlight="mine")
+
+
+def test_slices_put_the_hardest_for_the_first_model_at_the_bottom() -> None:
+    ax = plots.slices({"TF-IDF": BASELINE, "BERT": MODEL})
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels == ["plain (n = 500)", "contrast (n = 250)", "negation (n = 200)"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert np.allclose([line.get_xdata() for line in ax.lines], [[97, 80, 60], [98, 70, 90]])
+    assert len({(line.get_color(), line.get_marker()) for line in ax.lines}) == 2
+    assert {"TF-IDF", "BERT"} <= set(strings(ax)) and "starts at" in ax.get_xlabel()
+
+
+def test_slices_refuse_what_cannot_be_compared() -> None:
+    for wrong in ({}, {"TF-IDF": {}}, {str(number): BASELINE for number in range(7)}):
+        with pytest.raises(ValueError, match="expected 1 to 6 models with at least one group each"):
+            plots.slices(wrong)
+    with pytest.raises(ValueError, match=r"same groups: 'a' has .*, 'b' has \{'plain': 499"):
+        plots.slices({"a": BASELINE, "b": {**MODEL, "plain": (0.9, 499)}})
+
+
+# --- data --------------------------------------------------------------------------------------------------------
+
+
+def test_lengths_tell_what_a_cut_leaves_whole() -> None:
+    ax = plots.length_histogram(np.arange(1, 1001), cuts=(128, 600))
+    assert {"128\n13 %", "600\n60 %"} <= set(strings(ax))
+    assert [line.get_xdata()[0] for line in ax.lines] == [128, 600]
+    assert sum(patch.get_height() for patch in ax.patches) == 1000  # these all fit into the picture
+    assert ax.get_xlabel() == "length (tokens)"
+    assert plots.length_histogram([3], unit="words").get_xlabel() == "length (words)"
+
+
+def test_labels_of_near_cuts_are_moved_apart() -> None:
+    ax = plots.length_histogram(np.arange(1, 1001), cuts=(128, 140, 150))
+    boxes = [text.get_window_extent() for text in texts(ax) if text.get_text().endswith("%")]
+    assert len(boxes) == 3 and not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_one_very_long_text_does_not_flatten_the_picture() -> None:
+    assert plots.length_histogram([*range(1, 1001), 100_000]).get_xlim()[1] < 1200
+
+
+def test_lengths_refuse_nothing() -> None:
+    with pytest.raises(ValueError, match="at least one length, got none"):
+        plots.length_histogram([])
+
+
+def test_words_with_the_largest_weights_are_shown() -> None:
+    ax = plots.word_weights(WORDS, WEIGHTS, num_words=2)
+    assert [patch.get_width() for patch in ax.patches] == [8.0, 0.1, -3.0, -9.0]
+    assert [text.get_text() for text in ax.texts[:4]] == ["great", "the", "dull", "awful"]
+    assert {"← neg", "pos →"} <= set(strings(ax))
+    assert "log-odds" in ax.get_xlabel()
+
+
+def test_dollars_are_no_mathematics() -> None:
+    ax = plots.word_weights(["a $9 and $5_x^ film"], [-1.0])
+    assert not ax.texts[0].get_parse_math()
+    for name in ("$a", "b$ $_^"):
+        for drawn in (plots.accuracy_bars({name: (0.5, 0.4, 0.6)}), plots.slices({"m": {name: (0.5, 9)}}),
+                      plots.confusion_matrix([[1, 2], [3, 4]], [name, "$_$"])):
+            drawn.figure.canvas.draw()  # mathematics that does not parse would raise
+    assert not any(tick.get_parse_math() for tick in drawn.get_xticklabels() + drawn.get_yticklabels())
+
+
+@pytest.mark.parametrize(("words", "weights"), [([], []), (["a"], [1.0, 2.0])])
+def test_words_need_a_weight_each(words: list, weights: list) -> None:
+    with pytest.raises(ValueError, match=f"got {len(words)} words and {len(weights)} weights"):
+        plots.word_weights(words, weights)
