@@ -119,8 +119,8 @@ class TrainConfig(_Settings):
                  f"gradient_accumulation_steps={self.gradient_accumulation_steps}")
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the final weights; how to save may change, how to compute is kept with a run."""
-        free = {"precision", "num_threads", "save_steps", "save_minutes"}
+        """The settings that decide the final weights, up to rounding; how to compute and to save may change."""
+        free = {"gradient_accumulation_steps", "precision", "num_threads", "save_steps", "save_minutes"}
         return {name: value for name, value in self.to_dict().items() if name not in free}
 
     def num_updates(self, num_examples: int) -> int:

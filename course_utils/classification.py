@@ -1,0 +1,270 @@
+"""Fine-tuning a BERT to classify reviews: from texts and a checkpoint to a scored model and its record."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+from accelerate import Accelerator, PartialState
+from tokenizers import BertWordPieceTokenizer
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizerFast
+
+from course_utils import checkpoint as checkpoints
+from course_utils import data, evaluation, hardware, hub
+from course_utils.config import BertConfig, ClassificationConfig, TrainConfig
+from course_utils.text import clean
+from course_utils.training import FitResult, fit
+
+TINY = BertConfig(vocab_size=4096, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256)
+
+
+# --- a tokenizer and a model to start from -----------------------------------------------------------------------
+
+
+def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
+               seed: int) -> tuple[transformers.PreTrainedTokenizerBase, nn.Module]:
+    """Tokenizer and two-way classifier from a folder, a Hub name, or "tiny-random" (vocabulary from `texts`).
+
+    Weights are loaded as float32. The head on top is fresh, drawn from `seed`; nothing else may be.
+    Raises ValueError naming the weights that a checkpoint lacks, or a max_length beyond its positions.
+    """
+    with _quiet_transformers():
+        torch.manual_seed(seed)
+        dropout = {"hidden_dropout_prob": config.hidden_dropout_prob,
+                   "attention_probs_dropout_prob": config.attention_probs_dropout_prob}
+        if name == "tiny-random":
+            tokenizer, model = _tiny_random(texts, dropout)
+        else:
+            folder = hub.fetch_checkpoint(name)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, num_labels=2, output_loading_info=True, **dropout)
+            lacking = sorted(key for key in loading["missing_keys"] if "classifier" not in key)
+            if lacking:
+                raise ValueError(f"{name} lacks weights of the encoder ({', '.join(lacking[:3])}, {len(lacking)} in "
+                                 "all); expected a checkpoint of the same architecture as its config.json")
+    positions = model.config.max_position_embeddings
+    if config.max_length > positions:
+        raise ValueError(f"max_length={config.max_length} exceeds the {positions} positions of {name}")
+    model.config.id2label = dict(enumerate(data.LABEL_NAMES))
+    model.config.label2id = {label: index for index, label in enumerate(data.LABEL_NAMES)}
+    return tokenizer, model
+
+
+def _tiny_random(texts: Sequence[str], dropout: dict[str, float]) -> tuple[BertTokenizerFast, nn.Module]:
+    tokenizer = BertTokenizerFast(tokenizer_object=_train_word_pieces(texts, TINY.vocab_size)._tokenizer)
+    settings = {**TINY.to_dict(), **dropout, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    return tokenizer, transformers.BertForSequenceClassification(transformers.BertConfig(**settings))
+
+
+def _train_word_pieces(texts: Sequence[str], vocab_size: int) -> BertWordPieceTokenizer:
+    """A lower-casing WordPiece vocabulary from `texts`, the same each time."""
+    trainer = BertWordPieceTokenizer(lowercase=True)
+    # Left to itself the trainer numbers the pieces of one character in the order of a hash map, another one in each
+    # process, and settles equal counts by these numbers. Named beforehand as special tokens, they have an order.
+    characters = sorted({character for text in texts for character in trainer.normalize(text)} - set(" "))
+    reserved = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer.train_from_iterator(texts, vocab_size=vocab_size, show_progress=False, special_tokens=[
+        *reserved, *characters, *(f"##{character}" for character in characters)])
+    return BertWordPieceTokenizer(vocab=trainer.get_vocab(), lowercase=True)  # afresh: with the usual five specials
+
+
+class _quiet_transformers:
+    """Silence transformers' report of fresh head weights (checked here instead) and its progress bars."""
+
+    def __enter__(self) -> None:
+        self.former = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        transformers.logging.set_verbosity(self.former)
+        transformers.logging.enable_progress_bar()
+
+
+def encode(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], labels: Sequence[int] | None = None,
+           *, max_length: int = 256, tail_share: float = 0.5) -> list[dict[str, Any]]:
+    """Clean, tokenize and cut texts: one {"input_ids": list[int], "labels": int} each (no labels if None)."""
+    if not len(texts):
+        return []
+    all_ids = tokenizer([clean(text) for text in texts], add_special_tokens=True, truncation=False, padding=False,
+                        return_attention_mask=False, return_token_type_ids=False, verbose=False)["input_ids"]
+    features: list[dict[str, Any]] = [{"input_ids": data.truncate_ids(ids, max_length, tail_share=tail_share)}
+                                      for ids in all_ids]
+    if labels is not None:
+        for feature, label in zip(features, labels, strict=True):
+            feature["labels"] = int(label)
+    return features
+
+
+def compute_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy of the batch, in nats; rows labelled -100 do not count."""
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    return nn.functional.cross_entropy(model(**inputs).logits, batch["labels"])
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, *, resume: bool = True,
+             stop_after: int | None = None, progress: bool = False, command: str = "") -> dict[str, Any] | None:
+    """Fine-tune, score, and write the model, its tokenizer and result.json into `output_dir`; return the result.
+
+    Started again with the same settings it goes on where it was, or returns the finished result at once; without
+    `resume` it first deletes the run that the folder holds, and nothing else there. None if stopped by `stop_after`.
+    Raises ValueError when the folder holds another run, or the data are unfit.
+    """
+    if not resume:
+        checkpoints.delete_run(output_dir)
+    finished = _finished_result(task, config, output_dir)
+    if finished is not None:
+        return finished
+    checkpoints.ensure_writable(output_dir)
+    with hardware.make_accelerator().main_process_first():
+        splits = _splits(task, config.seed)
+        tokenizer, model = start_from(task.checkpoint, splits[0]["text"], task, seed=config.seed)
+    train_features, validation_features, scored_features = (
+        encode(tokenizer, split["text"], split["label"], max_length=task.max_length, tail_share=task.tail_share)
+        for split in splits)
+    collate = partial(data.collate, pad_token_id=tokenizer.pad_token_id)
+
+    def measure(model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
+        found = evaluation.evaluate(model, validation_features, collate=collate, accelerator=accelerator)
+        return {"accuracy": found.accuracy, "loss": found.loss}
+
+    fitted = fit(model, train_features, config, compute_loss=compute_loss, collate=collate, output_dir=output_dir,
+                 evaluate=measure if validation_features else None, stop_after=stop_after, progress=progress,
+                 identity=_identity(task))
+    if not fitted.finished:
+        return None
+    found = evaluation.evaluate(model, scored_features, collate=collate, accelerator=fitted.accelerator,
+                                seed=config.seed, progress=progress)
+    if PartialState().is_main_process:
+        with _quiet_transformers():
+            checkpoints.save_classifier(output_dir, model, tokenizer)
+        checkpoints.write_json(output_dir / "result.json", _result(task, config, fitted, found, splits, command))
+        checkpoints.remove_states(output_dir / "state")
+    PartialState().wait_for_everyone()
+    return json.loads((output_dir / "result.json").read_text(encoding="utf-8"))
+
+
+def _identity(task: ClassificationConfig) -> dict[str, Any]:
+    """The task's settings without a path of this machine: a folder is known by its weights."""
+    weights = Path(task.checkpoint).expanduser() / "model.safetensors"
+    known = {"checkpoint_sha256": checkpoints.sha256(weights)} if weights.is_file() else {}
+    return {**task.to_dict(), "checkpoint": checkpoint_name(task.checkpoint), **known}
+
+
+def _finished_result(task: ClassificationConfig, config: TrainConfig, output_dir: Path) -> dict[str, Any] | None:
+    path = output_dir / "result.json"
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    now = {**_identity(task), **config.identity()}
+    saved = result.get("config", {})
+    checkpoints.refuse_other_run(output_dir, {name: saved.get(name) for name in now}, now)
+    checkpoints.remove_states(output_dir / "state")  # if it was killed before it could
+    return result
+
+
+def _splits(task: ClassificationConfig, seed: int) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
+    """The reviews to train on, to keep the best weights by (maybe none), and to score on; all checked."""
+    reviews = data.load_reviews(task.dataset)
+    train, validation = reviews["train"], reviews["train"].select([])
+    if task.validation_examples:
+        train, validation = data.hold_out(train, task.validation_examples, seed=0)
+    if task.train_examples:
+        train = data.hold_out(train, task.train_examples, seed=seed)[1]
+    scored = validation if task.scored_split == "validation" else reviews["test"]
+    for name, split in (("train", train), ("validation", validation), (task.scored_split, scored)):
+        if len(split) or split is not validation:
+            data.check_examples(split, name=name)
+    return train, validation, scored
+
+
+def _result(task: ClassificationConfig, config: TrainConfig, fitted: FitResult, found: evaluation.Evaluation,
+            splits: Sequence[datasets.Dataset], command: str) -> dict[str, Any]:
+    """The record of a run, as result.json holds it: JSON-ready, with no path of this machine."""
+    train, _, scored = splits
+    baseline = evaluation.tfidf_baseline(train["text"], train["label"], scored["text"], scored["label"])
+    phenomena = scored["phenomenon"] if "phenomenon" in scored.column_names else None
+    slices = {} if phenomena is None else {"accuracy_by_phenomenon": {
+        name: {"accuracy": accuracy, "examples": count}
+        for name, (accuracy, count) in evaluation.accuracy_by(phenomena, found).items()}}
+    return {
+        "accuracy": found.accuracy, "f1": found.f1, "interval": list(found.interval),
+        "baseline_accuracy": baseline.accuracy, "baseline_interval": list(baseline.interval),
+        "dataset": task.dataset, "scored_split": task.scored_split,
+        "checkpoint_name": checkpoint_name(task.checkpoint),
+        "train_examples": len(train), "test_examples": found.num_examples, "seed": config.seed,
+        "train_seconds": round(fitted.train_seconds, 1), "examples_per_second": round(fitted.examples_per_second, 2),
+        "resumed_from_steps": fitted.resumed_from_steps, "best_step": fitted.best_step, **slices,
+        "metrics": found.to_dict(), "config": {**_identity(task), **config.to_dict()},
+        "precision": fitted.hardware.to_dict(), "hardware": hardware.describe(), "command": command,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in (
+            "torch", "transformers", "datasets", "accelerate", "tokenizers", "scikit-learn")}},
+        "curve": thin_curve(fitted.history),
+        "evaluations": [entry for entry in fitted.history if "loss" not in entry],
+    }
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """A Hub name as it is; of a folder only its own name, since the rest belongs to one machine."""
+    folder = Path(checkpoint).expanduser()
+    return folder.absolute().name if folder.exists() else checkpoint
+
+
+def thin_curve(history: Sequence[dict[str, float]], num_points: int = 200) -> list[dict[str, float]]:
+    """The loss curve as at most `num_points` means over equal stretches of updates."""
+    updates = [entry for entry in history if "loss" in entry]
+    stretches = [part for part in np.array_split(np.arange(len(updates)), num_points) if len(part)]
+    return [{"step": updates[part[-1]]["step"], "learning_rate": updates[part[-1]]["learning_rate"],
+             "loss": round(float(np.mean([updates[i]["loss"] for i in part])), 5)} for part in stretches]
+
+
+# --- a fine-tuned folder at work ---------------------------------------------------------------------------------
+
+
+def load_classifier(folder: Path) -> tuple[transformers.PreTrainedTokenizerBase, nn.Module]:
+    """Tokenizer and model of a fine-tuned folder, float32, in eval mode.
+
+    Raises FileNotFoundError for a folder without model.safetensors, ValueError where it holds no classifier.
+    """
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"expected a fine-tuned folder with model.safetensors, found none in {folder}; make "
+                                "one with: python -m course_utils.finetune --output-dir DIR")
+    with _quiet_transformers():
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True)
+        if lacking := sorted(loading["missing_keys"]):
+            raise ValueError(f"{folder} is not fine-tuned: it lacks {', '.join(lacking[:3])}")
+        return AutoTokenizer.from_pretrained(folder), model.eval()
+
+
+def trained_cut(folder: Path) -> dict[str, Any]:
+    """The max_length and tail_share that a fine-tuned folder's reviews were cut with, by its result.json."""
+    path = folder / "result.json"
+    config = json.loads(path.read_text(encoding="utf-8"))["config"] if path.exists() else {}
+    return {name: config[name] for name in ("max_length", "tail_share") if name in config}
+
+
+def predict_probabilities(tokenizer: transformers.PreTrainedTokenizerBase, model: nn.Module, texts: Sequence[str], *,
+                          max_length: int = 256, tail_share: float = 0.5) -> np.ndarray:
+    """Probability of each class, float32 [num_texts, num_labels]. Raises ValueError for a text that is empty."""
+    for number, text in enumerate(texts):
+        if not clean(text):
+            raise ValueError(f"text {number} is empty after cleaning: {text!r}; expected at least one word")
+    features = encode(tokenizer, texts, max_length=max_length, tail_share=tail_share)
+    collate = partial(data.collate, pad_token_id=tokenizer.pad_token_id)
+    logits = evaluation.predict_logits(model, features, collate=collate)
+    return torch.from_numpy(logits).softmax(-1).numpy()

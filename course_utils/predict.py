@@ -1,0 +1,41 @@
+"""Label texts with a fine-tuned folder: python -m course_utils.predict "A film to fall asleep to." """
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print label and probability for each text; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m course_utils.predict",
+                                     description="Label texts with a fine-tuned folder: neg or pos, and how sure.")
+    parser.add_argument("texts", nargs="*", metavar="TEXT",
+                        help="one or more reviews; none: one a line from standard input")
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/finetune"), metavar="DIR",
+                        help="the --output-dir of course_utils.finetune [runs/finetune]")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from course_utils.classification import load_classifier, predict_probabilities, trained_cut
+
+    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
+    if not texts:
+        parser.error("expected at least one text, got none")
+    try:
+        tokenizer, model = load_classifier(options.checkpoint)
+        probabilities = predict_probabilities(tokenizer, model, texts, **trained_cut(options.checkpoint))
+        for text, row in zip(texts, probabilities, strict=True):
+            shown = " ".join(text.split())
+            print(f"{model.config.id2label[int(row.argmax())]}  {row.max():.3f}  "
+                  f"{shown if len(shown) <= 80 else shown[:77] + '...'}")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

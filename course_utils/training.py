@@ -1,0 +1,395 @@
+"""fit: the one training loop, behind pre-training and every fine-tune, on one device or many (Accelerate)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm.auto import tqdm
+
+from course_utils import checkpoint, hardware
+from course_utils.config import TrainConfig
+from course_utils.data import Features, make_batches
+from course_utils.optimization import linear_schedule, parameter_groups
+
+Batch = dict[str, torch.Tensor]
+ComputeLoss = Callable[[nn.Module, Batch], torch.Tensor]
+Collate = Callable[[Sequence[Features]], Batch]
+Evaluate = Callable[[nn.Module, Accelerator], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run did.
+
+    history: one entry an update (step, loss in nats, learning_rate) and one an evaluation (step, eval_...);
+    train_seconds: time spent in updates, over all starts; best_step: the update whose weights were kept, None
+    without evaluations; finished: False if the run was stopped on purpose before its end; accelerator: the device,
+    precision and processes of the run, for an evaluation after it.
+    """
+
+    history: list[dict[str, float]]
+    num_updates: int
+    resumed_from_steps: list[int]
+    train_seconds: float
+    examples_per_second: float
+    hardware: hardware.Hardware
+    best_step: int | None
+    finished: bool
+    accelerator: Accelerator = field(repr=False)
+
+
+@dataclass
+class _Progress:
+    """Where a run stands; saved as JSON with each state."""
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    resumed_from_steps: list[int] = field(default_factory=list)
+    train_seconds: float = 0.0
+    examples_seen: int = 0
+    best_step: int | None = None
+    best_score: float = -math.inf
+    evaluations_without_gain: int = 0
+    stopped_early: bool = False
+
+
+def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, compute_loss: ComputeLoss,
+        collate: Collate, output_dir: Path | None = None, evaluate: Evaluate | None = None,
+        best_metric: str = "accuracy", stop_after: int | None = None, progress: bool = False,
+        identity: Mapping[str, Any] | None = None) -> FitResult:
+    """Train `model` in place on `features` by `config`; with `output_dir`, save as it goes and resume by itself.
+
+    compute_loss(model, batch): the mean loss over the labels of the batch that are not -100; the weighting over
+    micro-batches and processes is done here, so that any split of a batch gives the full batch's gradient.
+    collate(examples): a batch of tensors that holds "labels". evaluate(model, accelerator): metrics, among them
+    `best_metric` (higher is better; of "loss", lower); the best weights are kept and put back at the end.
+    stop_after: stop, saved, once this many updates are done in all (a machine lent for an hour, say).
+    identity: what else must be the same for `output_dir` to be this run's (the name of the start weights, say).
+
+    Started again with the same `output_dir`, data and config, a run goes on from its last saved state, and its final
+    weights are bit for bit those of an uninterrupted run on the same machine with the same threads. Ctrl-C and
+    SIGTERM let the current update finish and save it. Seeds torch's global generator with config.seed. A run that
+    is stopped before its end leaves the best weights so far (or the average so far) in `model`.
+
+    Raises ValueError if `output_dir` holds another run (both values named) or there are no examples; OSError if it
+    cannot be written; FloatingPointError if the loss is not finite; MemoryError that says what to make smaller.
+    """
+    if not len(features):
+        raise ValueError("there are no training examples; expected at least one")
+    if output_dir is not None:
+        checkpoint.ensure_writable(output_dir)
+    try:
+        run = _Run(model, features, config, compute_loss, collate, output_dir, evaluate, best_metric, identity or {})
+        with _finish_update_on_signal() as signalled:
+            run.train(stop_after, progress, signalled)
+        return run.result()
+    except (RuntimeError, MemoryError) as error:
+        if hardware.is_out_of_memory(error):
+            raise MemoryError(
+                f"out of memory: batch_size={config.batch_size}, gradient_accumulation_steps="
+                f"{config.gradient_accumulation_steps}; more of these, or shorter inputs, need less") from error
+        raise
+    finally:
+        hardware.unwrap(model)
+
+
+class _Run:
+    """One call of fit: its model, optimizer, place in the data, and saved state."""
+
+    def __init__(self, model: nn.Module, features: Sequence[Features], config: TrainConfig, compute_loss: ComputeLoss,
+                 collate: Collate, output_dir: Path | None, evaluate: Evaluate | None, best_metric: str,
+                 identity: Mapping[str, Any]) -> None:
+        self.features, self.config, self.output_dir = features, config, output_dir
+        self.compute_loss, self.collate = compute_loss, collate
+        self.evaluate, self.best_metric = evaluate, best_metric
+        self.identity = {**identity, **config.identity(), "num_examples": len(features),
+                         "data_sha256": _digest(features)}
+        self.lengths = [len(feature["input_ids"]) for feature in features]
+        self.num_updates = config.num_updates(len(features))
+        self.num_warmup = config.warmup_updates(self.num_updates)
+        self.progress = _Progress()
+        saved = checkpoint.read_run(output_dir, self.identity) if output_dir else {}
+        self.hardware = self._choose_hardware(model, saved)
+        self.accelerator = hardware.make_accelerator(self.hardware.precision)
+        optimizer = torch.optim.AdamW(parameter_groups(model, config), betas=(config.adam_beta1, config.adam_beta2),
+                                      eps=config.adam_epsilon, fused=self.hardware.device != "mps")
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.bare_model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        self.average = (AveragedModel(self.bare_model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
+                        if config.average_decay else None)
+        self.best: checkpoint.Tensors = {}
+        optimizer.zero_grad()  # of whatever the model did before
+        torch.manual_seed(config.seed + self.accelerator.process_index)
+        self._resume()
+        if output_dir and self.accelerator.is_main_process:
+            record = {"identity": self.identity, "hardware": self.hardware.to_dict()}
+            checkpoint.write_json(output_dir / "run.json", record)
+
+    # --- the loop
+
+    def train(self, stop_after: int | None, show_progress: bool, signalled: threading.Event) -> None:
+        last_step = self.num_updates if stop_after is None else min(stop_after, self.num_updates)
+        last_save, interrupted = time.monotonic(), False
+        self.model.train()
+        with tqdm(total=self.num_updates, initial=self.progress.step, unit="update",
+                  disable=not (show_progress and self.accelerator.is_main_process)) as bar:
+            for batch_indices in self._remaining_batches(last_step):
+                self._update(batch_indices, bar)
+                if self._evaluation_is_due():
+                    self._evaluate()
+                interrupted = self._agree(signalled.is_set())
+                stop = interrupted or self.progress.step >= last_step or self.progress.stopped_early
+                if stop or self._agree(self._save_is_due(last_save)):
+                    self._save()
+                    last_save = time.monotonic()
+                if stop:
+                    break
+        if interrupted:
+            outcome = "saved; start again to go on" if self.output_dir else "not saved, as there is no output_dir"
+            raise KeyboardInterrupt(f"stopped after update {self.progress.step}, {outcome}")
+        self._take_final_weights()
+
+    def _remaining_batches(self, last_step: int) -> Iterator[list[int]]:
+        """The global batches from the current step on: a pure function of seed and epoch, so no state is needed."""
+        batches_per_epoch = math.ceil(len(self.features) / self.config.batch_size)
+        while self.progress.step < last_step and not self.progress.stopped_early:
+            epoch, position = divmod(self.progress.step, batches_per_epoch)
+            generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            batches = make_batches(self.lengths, self.config.batch_size, generator=generator,
+                                   group_by_length=self.config.length_grouping)
+            yield from batches[position : position + last_step - self.progress.step]
+
+    def _update(self, batch_indices: list[int], bar: tqdm) -> None:
+        """One optimizer step on one global batch, of which this process takes every n-th example."""
+        start = time.perf_counter()
+        factor = linear_schedule(self.progress.step, self.num_updates, self.num_warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        loss = self._sum(self._backward(self._micro_batches(batch_indices)))
+        norm = self._clip_gradients()
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise FloatingPointError(
+                f"the loss is {loss}, its gradient's norm {norm} at update {self.progress.step + 1}, learning rate "
+                f"{self.config.learning_rate * factor:.2g}; take a lower learning_rate or precision=\"fp32\". The last "
+                "saved state is untouched")
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.bare_model)
+        self.progress.step += 1
+        self.progress.train_seconds += time.perf_counter() - start
+        self.progress.examples_seen += len(batch_indices)
+        self.progress.history.append({"step": self.progress.step, "loss": loss,
+                                      "learning_rate": self.config.learning_rate * factor})
+        bar.update()
+        bar.set_postfix(loss=f"{loss:.3f}", examples_per_s=f"{self._examples_per_second():.1f}", refresh=False)
+
+    def _clip_gradients(self) -> float:
+        """Scale the gradient down to max_grad_norm; return its norm before, if an infinite one is an error."""
+        if not self.config.max_grad_norm:
+            return 0.0
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        return 0.0 if self.accelerator.scaler else float(norm)  # fp16's scaler leaves out updates that overflow
+
+    def _micro_batches(self, batch_indices: list[int]) -> list[Batch]:
+        """This process's share of a global batch, in gradient_accumulation_steps parts of similar size."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        parts = self.config.gradient_accumulation_steps
+        mine = batch_indices[rank::world]
+        # A share with no example still takes part, with an ignored label: every process must call backward.
+        chunks = [mine[part::parts] or batch_indices[:1] for part in range(min(parts, max(1, len(mine))))]
+        batches = [self.collate([self.features[index] for index in chunk]) for chunk in chunks]
+        if not mine:
+            batches[0]["labels"] = torch.full_like(batches[0]["labels"], -100)
+        return [{name: tensor.to(self.accelerator.device) for name, tensor in batch.items()} for batch in batches]
+
+    def _backward(self, micro_batches: list[Batch]) -> float:
+        """Accumulate the gradient of the mean loss over the whole global batch; return this process's part of it."""
+        counts = [int((batch["labels"] != -100).sum()) for batch in micro_batches]
+        total, loss_part = self._sum(sum(counts)), 0.0
+        for number, (batch, count) in enumerate(zip(micro_batches, counts, strict=True)):
+            last = number == len(micro_batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                share = count / max(1.0, total)
+                loss = self.compute_loss(self.model, batch) if count else self._zero_loss(batch)
+                # DDP averages gradients over processes: undo that, the shares already sum to one.
+                self.accelerator.backward(loss * (share * self.accelerator.num_processes))
+                loss_part += loss.item() * share
+        return loss_part
+
+    def _zero_loss(self, batch: Batch) -> torch.Tensor:
+        """A loss of 0 that reaches every parameter: the mean over no label at all would be NaN."""
+        counted = {**batch, "labels": torch.zeros_like(batch["labels"])}
+        return self.compute_loss(self.model, counted) * 0.0
+
+    # --- evaluation
+
+    def _evaluation_is_due(self) -> bool:
+        if self.evaluate is None:
+            return False
+        every = self.config.eval_steps or math.ceil(len(self.features) / self.config.batch_size)
+        return self.progress.step % every == 0 or self.progress.step == self.num_updates
+
+    def _evaluate(self) -> None:
+        """Measure, keep the best weights, and see whether patience has run out."""
+        model = self.bare_model if self.average is None else self.average.module
+        metrics = dict(self.evaluate(model, self.accelerator))
+        self.model.train()
+        if self.best_metric not in metrics:
+            raise ValueError(f'evaluate must return "{self.best_metric}", it returned {sorted(metrics)}')
+        self.progress.history.append({"step": self.progress.step, **{f"eval_{k}": v for k, v in metrics.items()}})
+        score = -metrics["loss"] if self.best_metric == "loss" else metrics[self.best_metric]
+        if score > self.progress.best_score:
+            self.progress.best_score, self.progress.best_step = score, self.progress.step
+            self.progress.evaluations_without_gain = 0
+            self.best = {name: tensor.clone() for name, tensor in checkpoint.model_tensors(model).items()}
+        else:
+            self.progress.evaluations_without_gain += 1
+        patience = self.config.early_stopping_patience
+        self.progress.stopped_early = 0 < patience <= self.progress.evaluations_without_gain
+
+    def _take_final_weights(self) -> None:
+        """Put the best weights (if evaluated), else the average (if kept), into the model."""
+        if self.best:
+            checkpoint.load_tensors(self.bare_model, self.best)
+        elif self.average is not None:
+            checkpoint.load_tensors(self.bare_model, checkpoint.model_tensors(self.average.module))
+        self.bare_model.eval()
+        self.accelerator.free_memory()
+
+    # --- state
+
+    def _tensors(self) -> dict[str, checkpoint.Tensors]:
+        average = {} if self.average is None else checkpoint.model_tensors(self.average)
+        return {"model": checkpoint.model_tensors(self.bare_model), "average": average, "best": self.best,
+                "optimizer": checkpoint.optimizer_tensors(self.optimizer)}
+
+    def _save(self) -> None:
+        """Write the whole state; every process hands its random state to the main one."""
+        if self.output_dir is None:
+            return
+        random_states = gather_object([checkpoint.random_states()])
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
+            checkpoint.save_state(self.output_dir / "state", self.progress.step, self._tensors(),
+                                  {**vars(self.progress), "random_states": random_states, "scaler": scaler})
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        """Go on from the newest state, if there is one."""
+        state = self.output_dir and checkpoint.newest_state(self.output_dir / "state")
+        if len(set(gather_object([str(state)]))) > 1:
+            raise ValueError(f"the processes see different states in {self.output_dir}; all machines must share it")
+        if not state:
+            return
+        tensors, saved = checkpoint.load_state(state, self._tensors())
+        random_states, scaler = saved.pop("random_states"), saved.pop("scaler")
+        self.progress = _Progress(**saved)
+        checkpoint.load_tensors(self.bare_model, tensors["model"])
+        checkpoint.load_optimizer(self.optimizer, tensors["optimizer"])
+        if self.average is not None:
+            checkpoint.load_tensors(self.average, tensors["average"])
+        self.best = {name: tensor.to(self.accelerator.device) for name, tensor in tensors["best"].items()}
+        if scaler and self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(scaler)
+        if len(random_states) == self.accelerator.num_processes:  # another number of processes draws anew
+            checkpoint.restore_random_states(random_states[self.accelerator.process_index])
+        if self.progress.step < self.num_updates and not self.progress.stopped_early:
+            self.progress.resumed_from_steps.append(self.progress.step)
+
+    def _save_is_due(self, last_save: float) -> bool:
+        if self.config.save_steps:
+            return self.progress.step % self.config.save_steps == 0
+        return time.monotonic() - last_save > 60 * self.config.save_minutes
+
+    # --- helpers
+
+    def _choose_hardware(self, model: nn.Module, saved: Mapping[str, Any]) -> hardware.Hardware:
+        """The choice of the run's first start if there was one, changed only by what the config asks for by name."""
+        accelerator = hardware.make_accelerator()
+        model.to(accelerator.device).train()
+        precision, threads = self.config.precision, self.config.num_threads
+        if saved:
+            precision = saved["hardware"]["precision"] if precision == "auto" else precision
+            threads = threads or saved["hardware"]["num_threads"]
+        longest = sorted(range(len(self.features)), key=lambda i: -self.lengths[i])[:8]
+        batch = {name: tensor.to(accelerator.device)
+                 for name, tensor in self.collate([self.features[i] for i in longest]).items()}
+
+        def step() -> None:
+            self.compute_loss(model, batch).backward()
+            model.zero_grad()
+
+        main = accelerator.is_main_process
+        box = [hardware.choose(step, precision=precision, num_threads=threads) if main else None]
+        broadcast_object_list(box)
+        chosen = box[0]
+        torch.set_num_threads(chosen.num_threads)
+        if saved and saved["hardware"] == {**chosen.to_dict(), "reason": saved["hardware"]["reason"]}:
+            return hardware.Hardware(**saved["hardware"])  # the reason is still what the first start measured
+        return chosen
+
+    def _sum(self, value: float) -> float:
+        """Sum a number over all processes, in double precision."""
+        if self.accelerator.num_processes == 1:
+            return float(value)
+        number = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return self.accelerator.reduce(number, "sum").item()
+
+    def _agree(self, flag: bool) -> bool:
+        """True on every process if it is true on any: they must save and stop together."""
+        return self._sum(float(flag)) > 0
+
+    def _examples_per_second(self) -> float:
+        return self.progress.examples_seen / max(1e-9, self.progress.train_seconds)
+
+    def result(self) -> FitResult:
+        return FitResult(self.progress.history, self.progress.step, self.progress.resumed_from_steps,
+                         self.progress.train_seconds, self._examples_per_second(), self.hardware,
+                         self.progress.best_step,
+                         self.progress.step >= self.num_updates or self.progress.stopped_early, self.accelerator)
+
+
+def _digest(features: Sequence[Features]) -> str:
+    """A fingerprint of the training data, ids and labels in their order."""
+    digest = hashlib.sha256()
+    for feature in features:
+        digest.update(json.dumps([feature["input_ids"], feature.get("labels")]).encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _finish_update_on_signal() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event while training, in the main thread; a second one acts at once."""
+    signalled = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield signalled
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def remember(number: int, frame: object) -> None:
+        signalled.set()
+        signal.signal(number, former[number])
+
+    try:
+        for number in former:
+            signal.signal(number, remember)
+        yield signalled
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
