@@ -1,0 +1,91 @@
+"""The benchmark runs from end to end on a tiny model, and counts right. No assertion on time."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import BertConfig, BertForSequenceClassification
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "tests" / "benchmarks"
+SCRIPT = FOLDER / "bench_training.py"
+NAMES = ["ours", "tutorial", "trainer", "trainer-bf16", "ours-dropout", "trainer-bf16-none"]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("bench_training")
+
+
+def test_smoke(tmp_path: Path) -> None:
+    output = tmp_path / "speed.json"
+    command = [sys.executable, str(SCRIPT), "--checkpoint", "tiny-random", "--max-length", "32", "--updates", "2",
+               "--rounds", "1", "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    record = json.loads(output.read_text(encoding="utf-8"))
+    assert str(tmp_path) not in output.read_text(encoding="utf-8"), "the record holds a path of this machine"
+
+    assert list(record["contenders"]) == NAMES
+    padding = {}
+    for name, entry in record["contenders"].items():
+        assert re.search(rf"^{re.escape(name)} .* \d+\.\d+$", done.stdout, re.MULTILINE), f"no line for {name}"
+        [run] = entry["runs"]
+        padding[name] = run["padding_share"]
+        assert run["examples_per_second"] == pytest.approx(64 / run["seconds"])  # 2 updates of 32
+        assert run["flops"] == record["contenders"]["ours"]["runs"][0]["flops"]  # the same reviews for all
+    assert padding["tutorial"] == pytest.approx(1 - record["mean_tokens"] / 32)  # padded to max_length
+    assert padding["trainer-bf16"] <= padding["trainer"] <= padding["tutorial"]
+
+    seconds = {name: entry["runs"][0]["seconds"] for name, entry in record["contenders"].items()}
+    assert len(record["ratios"]) == 6
+    for ratio in record["ratios"]:
+        assert ratio["median"] == pytest.approx(seconds[ratio["other"]] / seconds[ratio["ours"]])
+        assert f"{ratio['ours']} / {ratio['other']} " in done.stdout
+    assert 0 < record["peak_share"]["flops"] <= record["peak_share"]["flops_with_padding"]
+
+
+def test_start_weights_are_equal_and_dropout_is_not(bench: ModuleType) -> None:
+    setup = bench.make_setup(SimpleNamespace(checkpoint="tiny-random", dataset="course", max_length=16, updates=1))
+    without, with_dropout = setup.models[bench.NONE], setup.models[bench.CONFIG]
+    for name, tensor in without.state_dict().items():
+        assert tensor.equal(with_dropout.state_dict()[name]), name
+    for model, share in ((without, 0.0), (with_dropout, 0.1)):
+        assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {share}
+        assert model.config._attn_implementation == "sdpa"
+    assert len(setup.features) == 32
+
+
+def test_flops_are_three_times_what_a_counter_sees_forward(bench: ModuleType) -> None:
+    config = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+                        intermediate_size=64, attn_implementation="eager")
+    model = BertForSequenceClassification(config)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=torch.ones(3, 20, dtype=torch.int64))
+    head = 2 * 3 * (32 * 32 + 32 * 2)  # pooler and classifier, which the formula leaves out
+    assert bench.training_flops(model, [20] * 3) == 3 * (counter.get_total_flops() - head)
+
+
+def test_record_names_no_path(bench: ModuleType, tmp_path: Path) -> None:
+    args = SimpleNamespace(checkpoint=str(tmp_path), dataset="imdb", max_length=256, updates=8, rounds=3,
+                           output=tmp_path / "out.json")
+    assert bench.command_in_words(args) == (
+        "python tests/benchmarks/bench_training.py --checkpoint $CHECKPOINT --dataset imdb --max-length 256 "
+        "--updates 8 --rounds 3 --output $OUTPUT")
+
+
+def test_missing_package_is_skipped_by_name(bench: ModuleType, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    assert bench.main(["--checkpoint", "minilm"]) == 0
+    assert "skipped" in (said := capsys.readouterr().out) and bench.MINILM_PACKAGE in said
