@@ -1,0 +1,68 @@
+# Words to BERT. Every target first sets up .venv if it is missing or stale (scripts/setup_env.py; a moment otherwise).
+# Plain make, 3.81 or newer. Without make (Windows): the README shows the same commands by hand.
+
+PYTHON ?= python3
+ARGS ?=
+# Empty: the torch that is already there, else the pinned one. See "make help".
+TORCH ?=
+export TORCH
+# OpenMP threads that wait must sleep: busy waiting stalls a machine whose cores are shared.
+export OMP_WAIT_POLICY = PASSIVE
+
+ifeq ($(OS),Windows_NT)
+VENV_PYTHON = .venv/Scripts/python
+else
+VENV_PYTHON = .venv/bin/python
+endif
+
+PYTEST = $(VENV_PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadfile
+NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 240 --nbval-kernel-startup-timeout 120
+# Without ARGS the main job starts from random weights, which want larger steps than pre-trained ones.
+FINETUNE = --max-length 128 --learning-rate 1e-3
+LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --extra test \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-package torch \
+	--custom-compile-command "make lock" --quiet
+
+.PHONY: help setup lab test finetune notebooks lint lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  TORCH=installed      insist on a torch that is already there: in .venv, or for the Python that runs'
+	@echo '  TORCH="torch==X ..." what to hand to "pip install" for torch, an --index-url included'
+	@echo '                       (no TORCH: one that is already there, else the pinned one; .venv remembers the choice)'
+	@echo '  PYTHON=python3.12    the Python that .venv is made with'
+	@echo '  ARGS="..."           more arguments for finetune, test, notebooks and lock'
+
+setup: ## create or update .venv
+	@$(PYTHON) scripts/setup_env.py
+
+lab: setup ## open the course in JupyterLab
+	$(VENV_PYTHON) -m jupyterlab notebooks/00_start_here.ipynb
+
+# One thread a worker: the workers already fill the cores. The network stays off.
+test: export HF_HUB_OFFLINE = 1
+test: export OMP_NUM_THREADS = 1
+test: setup ## all tests, and every notebook run and compared with its stored outputs
+	$(PYTEST) $(ARGS)
+	$(PYTEST) $(NBVAL) notebooks
+
+finetune: setup ## the main job without a browser: fine-tune, evaluate, write result.json
+	$(VENV_PYTHON) -m course_utils.finetune $(or $(ARGS),$(FINETUNE))
+
+notebooks: export HF_HUB_OFFLINE = 1
+notebooks: setup ## run all notebooks and store their outputs
+	$(VENV_PYTHON) scripts/run_notebooks.py $(ARGS)
+
+lint: setup ## ruff over code and notebooks, and the badges
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) scripts/badges.py --check
+
+lock: ## pin one version of everything within pyproject.toml's ranges (ARGS=--upgrade: the newest)
+	@$(PYTHON) scripts/setup_env.py --bare
+	$(VENV_PYTHON) -m pip install --quiet "uv>=0.9,<1"
+	$(VENV_PYTHON) -m uv pip compile pyproject.toml $(LOCK) --output-file requirements.lock $(ARGS)
+
+clean: ## remove .venv and what the tools left behind; runs/ stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find course_utils data notebooks scripts tests -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

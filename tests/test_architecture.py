@@ -1,0 +1,329 @@
+"""The rules of the house that a machine can hold: who imports whom, what is small, what is explicit."""
+
+import ast
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "course_utils"
+
+# The whole import graph: a module may import these modules of the package, all of them, and no others.
+GRAPH: dict[str, set[str]] = {
+    "config": set(),
+    "text": set(),
+    "hub": set(),
+    "hardware": set(),
+    "environment": set(),
+    "plots": set(),
+    "checkpoint": set(),
+    "optimization": {"config"},
+    "data": {"hub"},
+    "evaluation": {"data"},
+    "training": {"checkpoint", "config", "data", "hardware", "optimization"},
+    "classification": {"checkpoint", "config", "data", "evaluation", "hardware", "hub", "text", "training"},
+    "finetune": {"classification", "config"},
+    "predict": {"classification", "data"},
+}
+COMMAND_LINES = {"finetune", "predict", "pretrain"}  # the only ones that print
+FREE_OF_LIBRARIES = {"config", "text"}  # the standard library is enough for these
+MAX_MODULE_LINES, MAX_PACKAGE_LINES, MAX_FUNCTION_LINES = 400, 2500, 30  # package: code alone, without checks/
+LONG_FUNCTIONS: dict[str, str] = {}  # "module.function": why it may be longer
+
+# Names of distributions that differ from the name one imports.
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+
+def module_files() -> list[Path]:
+    """All modules of the package, checks/ included, but for __init__.py files."""
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+FILES = module_files()
+MODULES = [pytest.param(path, id=name_of(path)) for path in FILES]
+SOURCES = sorted({*PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "tests").rglob("*.py"),
+                  *(ROOT / "data").rglob("*.py")})
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name that a tree imports, wherever the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def neighbours(path: Path) -> set[str]:
+    """The modules of the package that a module imports."""
+    names = [name.split(".") for name in imports_of(tree_of(path))]
+    assert all(name[0] for name in names), f"{path}: write course_utils.X in full, not a relative import"
+    return {name[1] for name in names if name[0] == "course_utils" and len(name) > 1}
+
+
+def libraries(path: Path) -> set[str]:
+    """The top-level third-party names that a file imports."""
+    own = {name for other in SOURCES for name in (other.stem, other.parent.name)}
+    tops = {name.split(".")[0] for name in imports_of(tree_of(path))} - {""}
+    return tops - set(sys.stdlib_module_names) - own
+
+
+def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every function and method of a module with its dotted name."""
+
+    def walk(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{prefix}.{child.name}", child
+            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            yield from walk(child, f"{prefix}.{child.name}" if named else prefix)
+
+    return walk(tree_of(path), name_of(path))
+
+
+def public(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    """Public functions, public classes, and the public methods of those."""
+    for node in tree_of(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield f"{name_of(path)}.{node.name}", node
+            for child in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+                    yield f"{name_of(path)}.{node.name}.{child.name}", child
+
+
+def code_lines(function: ast.FunctionDef) -> int:
+    """Lines of a function, its docstring not counted."""
+    first = function.body[0]
+    has_docstring = ast.get_docstring(function, clean=False) is not None
+    docstring = first.end_lineno - first.lineno + 1 if has_docstring else 0
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
+# --- who imports whom --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imports_are_those_of_the_graph(path: Path) -> None:
+    name = name_of(path)
+    assert name in GRAPH or name.startswith("checks."), f"{name} is new: give it a place in GRAPH"
+    if name in GRAPH:
+        assert neighbours(path) == GRAPH[name]
+
+
+def test_graph_names_what_exists() -> None:
+    assert set(GRAPH) == {name_of(path) for path in FILES if not name_of(path).startswith("checks.")}
+
+
+def test_graph_runs_one_way() -> None:
+    placed: set[str] = set()
+    while ready := {name for name, needs in GRAPH.items() if needs <= placed} - placed:
+        placed |= ready
+    assert placed == set(GRAPH), f"these import each other in a circle: {sorted(set(GRAPH) - placed)}"
+
+
+def test_package_imports_nothing_by_itself() -> None:
+    assert list(imports_of(tree_of(PACKAGE / "__init__.py"))) == []
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_matplotlib_belongs_to_plots(path: Path) -> None:
+    assert ("matplotlib" in libraries(path)) == (name_of(path) == "plots")
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p) in FREE_OF_LIBRARIES], ids=name_of)
+def test_ground_needs_no_library(path: Path) -> None:
+    assert libraries(path) == set()
+
+
+def test_every_library_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    names = {True: project["dependencies"], False: project["dependencies"] + extras}
+    for path in SOURCES:
+        lines = names[PACKAGE in path.parents]  # the package may not count on the extras
+        declared = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
+        imported = {DISTRIBUTIONS.get(name, name).lower() for name in libraries(path)}
+        assert imported <= declared, f"{path.relative_to(ROOT)} imports what pyproject.toml does not name"
+
+
+# --- small -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_module_is_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
+
+
+def lines_with_code(path: Path) -> int:
+    """Lines that do something: no blank lines, comments or docstrings, which should never be saved on."""
+    tree, lines = tree_of(path), set()
+    documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                  and ast.get_docstring(node, clean=False) is not None]
+    docstrings = {line for node in documented for line in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+    for token in tokens:
+        if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+                              tokenize.ENDMARKER):
+            lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
+
+
+def test_package_is_small() -> None:
+    counted = [path for path in PACKAGE.rglob("*.py") if "checks" not in path.parts]
+    assert sum(map(lines_with_code, counted)) <= MAX_PACKAGE_LINES
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_functions_are_small(path: Path) -> None:
+    long = {name for name, function in functions(path) if code_lines(function) > MAX_FUNCTION_LINES}
+    excused = {name for name in LONG_FUNCTIONS if name.rpartition(".")[0].startswith(name_of(path))}
+    assert long - excused == set(), "split these, or give the reason in LONG_FUNCTIONS"
+    assert excused - long == set(), "these need their excuse no more"
+
+
+# --- explicit ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_public_functions_are_documented_and_typed(path: Path) -> None:
+    for name, node in public(path):
+        assert ast.get_docstring(node), f"{name} has no docstring"
+    for name, function in functions(path):
+        args = function.args
+        named = [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]
+        bare = [arg.arg for arg in named if arg.annotation is None and arg.arg not in ("self", "cls")]
+        assert not bare, f"{name}: no type for {', '.join(bare)}"
+        assert function.returns is not None, f"{name}: no return type"
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_public_dataclasses_are_frozen(path: Path) -> None:
+    for _, node in public(path):
+        for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else []:
+            if "dataclass" in ast.unparse(decorator):
+                assert "frozen=True" in ast.unparse(decorator), f"{node.name} is a dataclass that is not frozen"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p) not in COMMAND_LINES], ids=name_of)
+def test_nothing_is_printed(path: Path) -> None:
+    if name_of(path).startswith("checks."):
+        pytest.skip("the checks speak to the learner")
+    calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
+    printing = [call.lineno for call in calls if ast.unparse(call.func) in
+                ("print", "sys.stdout.write", "sys.stderr.write", "warnings.simplefilter")]
+    assert printing == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_is_unpickled(path: Path) -> None:
+    unsafe = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    assert not unsafe & {name.split(".")[0] for name in imports_of(tree_of(path))}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert "trust_remote_code" not in given, f"line {node.lineno}"
+            assert "allow_pickle" not in given, f"line {node.lineno}"
+            if ast.unparse(node.func) == "torch.load":
+                assert given.get("weights_only") == "True", f"line {node.lineno}: weights_only=True is missing"
+
+
+# --- importing is silent and cheap -------------------------------------------------------------------------------
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = ("import sys; before = set(sys.modules); import course_utils; "
+            "print(sorted(set(sys.modules) - before))")
+    assert run_python(code, cwd=ROOT).strip() == "['course_utils']"
+
+
+def test_importing_the_package_takes_no_time() -> None:
+    def microseconds() -> int:
+        command = [sys.executable, "-X", "importtime", "-c", "import course_utils"]
+        report = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr
+        line = next(line for line in report.splitlines() if line.endswith(" course_utils"))
+        return int(line.split("|")[1])
+
+    assert min(microseconds() for _ in range(3)) < 50_000  # a bare package takes 1,000
+
+
+SILENT_IMPORT = """
+import importlib, json, os, pathlib, random, socket, sys
+sys.path.insert(0, sys.argv[1])
+modules, libraries = json.loads(sys.argv[2])
+
+for library in libraries:  # what they do on import is theirs
+    importlib.import_module(library[0])
+    if library[1:]:
+        getattr(importlib.import_module(library[0]), library[1], None)
+import numpy, torch
+
+def refuse(*args, **kwargs):
+    raise OSError("importing must not use the network")
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+
+def state():
+    # as text: a numpy array has no plain equality
+    return {"environment": dict(os.environ), "folder": os.getcwd(),
+            "python": repr(random.getstate()), "numpy": repr(numpy.random.get_state(legacy=False)["state"]),
+            "torch": torch.get_rng_state().tolist(), "threads": torch.get_num_threads(),
+            "dtype": str(torch.get_default_dtype()), "files": sorted(map(str, pathlib.Path.home().rglob("*")))}
+
+before = state()
+for module in modules:
+    importlib.import_module(module)
+after = state()
+for key in before:
+    if before[key] != after[key]:
+        raise SystemExit(f"importing the package changed the {key} from {before[key]} to {after[key]}"[:2000])
+"""
+
+
+def run_python(code: str, *arguments: str, cwd: Path, **environment: str) -> str:
+    """Run code in a fresh interpreter; returns stdout, and fails with stderr if it failed or wrote there."""
+    env = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", done.stderr
+    return done.stdout
+
+
+def third_party_imports() -> list[list[str]]:
+    """What the package imports from elsewhere: [module], or [module, name] for "from module import name"."""
+    nodes = [node for path in FILES for node in ast.walk(tree_of(path))]
+    plain = [[alias.name] for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    named = [[node.module, alias.name] for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    own = {"course_utils", *sys.stdlib_module_names}
+    return [name for name in sorted([*plain, *named]) if name[0].split(".")[0] not in own]
+
+
+def test_importing_has_no_side_effects(tmp_path: Path) -> None:
+    names = [[f"course_utils.{name_of(path)}" for path in FILES], third_party_imports()]
+    assert run_python(SILENT_IMPORT, str(ROOT), json.dumps(names), cwd=tmp_path, HOME=str(tmp_path)) == ""
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_environment_is_not_read_on_import(path: Path) -> None:
+    inside = {id(node) for _, function in functions(path) for node in ast.walk(function)}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and id(node) not in inside:
+            assert ast.unparse(node) not in ("os.environ", "os.getenv"), f"line {node.lineno}"
