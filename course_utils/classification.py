@@ -180,15 +180,14 @@ def _finished_result(task: ClassificationConfig, config: TrainConfig, output_dir
 def _splits(task: ClassificationConfig, seed: int) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
     """The reviews to train on, to keep the best weights by (maybe none), and to score on; all checked."""
     reviews = data.load_reviews(task.dataset)
+    for name in ("train", "test") if task.scored_split == "test" else ("train",):
+        data.check_examples(reviews[name], name=name)  # before any split, so that a row's number is that of the file
     train, validation = reviews["train"], reviews["train"].select([])
     if task.validation_examples:
         train, validation = data.hold_out(train, task.validation_examples, seed=0)
     if task.train_examples:
         train = data.hold_out(train, task.train_examples, seed=seed)[1]
     scored = validation if task.scored_split == "validation" else reviews["test"]
-    for name, split in (("train", train), ("validation", validation), (task.scored_split, scored)):
-        if len(split) or split is not validation:
-            data.check_examples(split, name=name)
     return train, validation, scored
 
 
@@ -207,7 +206,7 @@ def _result(task: ClassificationConfig, config: TrainConfig, fitted: FitResult, 
         "dataset": task.dataset, "scored_split": task.scored_split,
         "checkpoint_name": checkpoint_name(task.checkpoint),
         "train_examples": len(train), "test_examples": found.num_examples, "seed": config.seed,
-        "train_seconds": round(fitted.train_seconds, 1), "examples_per_second": round(fitted.examples_per_second, 2),
+        "train_seconds": round(fitted.train_seconds, 3), "examples_per_second": round(fitted.examples_per_second, 2),
         "resumed_from_steps": fitted.resumed_from_steps, "best_step": fitted.best_step, **slices,
         "metrics": found.to_dict(), "config": {**_identity(task), **config.to_dict()},
         "precision": fitted.hardware.to_dict(), "hardware": hardware.describe(), "command": command,

@@ -196,7 +196,8 @@ def train_to_file(folder: Path, crash_at: tuple[int, str] | None = None, config:
     crash_at (step, place): kill this very process while it saves that step, at that place.
     """
     if crash_at:
-        _crash_while_saving(*crash_at)
+        step, (module, name, path) = crash_at[0], CRASHES[crash_at[1]]
+        _die_before(module, name, path.format(step=f"step-{step:08d}", before=f"step-{step - 1:08d}"))
     model = tiny_model(dropout=0.2)
     try:
         result = tiny_fit(model, tiny_features(30), config, output_dir=folder, best_metric="loss",
@@ -208,27 +209,33 @@ def train_to_file(folder: Path, crash_at: tuple[int, str] | None = None, config:
                                                    "best_step": result.best_step, "losses": losses(result)})
 
 
-def _crash_while_saving(step: int, place: str) -> None:
-    """Let the process kill itself before or after one call while `step` is saved."""
-    module, name = {"file": (checkpoint, "save_file"), "progress": (checkpoint, "write_json"),
-                    "rename": (os, "rename"), "drop": (shutil, "rmtree")}[place]
+CRASHES = {  # a call, and how the first path that it is given must end for the process to die before it
+    "between two files": (checkpoint, "save_file", ".{step}.partial/optimizer.safetensors"),
+    "before the last file": (checkpoint, "write_json", ".{step}.partial/progress.json"),
+    "before its name": (os, "rename", ".{step}.partial"),
+    "before the old one goes": (shutil, "rmtree", "/{before}"),
+    "before the weights": (os, "replace", ".model/model.safetensors"),
+    "before the result": (checkpoint, "write_json", "result.json"),
+    "before the states go": (checkpoint, "remove_states", "state"),
+}
+
+
+def _die_before(module: Any, name: str, path: str) -> None:
     original = getattr(module, name)
 
     def dying(*arguments: Any, **options: Any) -> Any:
-        texts = [str(argument) for argument in arguments]
-        here = any(f"step-{step:08d}" in text for text in texts)
-        if place == "drop":  # the new state has its name, the old one is about to go
-            here = any(f"step-{step - 1:08d}" in text for text in texts) and "partial" not in texts[0]
-        if here and (place != "file" or "optimizer" in texts[-1]):
+        if next(str(argument) for argument in arguments if isinstance(argument, Path)).endswith(path):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments, **options)
 
     setattr(module, name, dying)
 
 
-def run_command_line(arguments: Sequence[str], reviews: Path, log: Path) -> None:
+def run_command_line(arguments: Sequence[str], reviews: Path, log: Path, crash_at: str | None = None) -> None:
     """`python -m course_utils.finetune ARGUMENTS` with another folder in the place of data/reviews."""
     data._COURSE_FOLDER = reviews
+    if crash_at:
+        _die_before(*CRASHES[crash_at])
     with log.open("a", buffering=1) as file:
         sys.stdout = sys.stderr = file
         sys.exit(finetune.main(arguments))

@@ -59,13 +59,14 @@ def assert_same_outcome(folder, uninterrupted, resumed_from):
 
 def test_killed_ten_times_it_ends_bit_for_bit_as_if_left_alone(uninterrupted, tmp_path):
     rng, seen = random.Random(1), []
-    for place in [None, "file", None, None, "progress", None, "rename", None, "drop", None]:
+    for place in [None, "between two files", None, "before the last file", None, None, "before its name", None,
+                  "before the old one goes", None]:
         before = step_of(tmp_path)
         if place:  # within saving
             step = before + rng.randint(2, 6)
             process = start(train_to_file, tmp_path, (step, place))
             assert finish(process) == -signal.SIGKILL
-            assert step_of(tmp_path) == (step if place == "drop" else step - 1), place
+            assert step_of(tmp_path) == (step if place == "before the old one goes" else step - 1), place
         else:  # at any time after some update
             process = start(train_to_file, tmp_path)
             wait_for(tmp_path, before + rng.randint(1, 5), process)

@@ -1,0 +1,196 @@
+"""From texts and a checkpoint to a classifier, and from a fine-tuned folder to probabilities."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import same, tiny_model, tiny_reviews, weights
+from transformers import AutoModelForSequenceClassification, BertModel, BertTokenizerFast
+
+from course_utils.checkpoint import save_classifier
+from course_utils.classification import (
+    checkpoint_name,
+    compute_loss,
+    encode,
+    load_classifier,
+    predict_probabilities,
+    start_from,
+    thin_curve,
+    trained_cut,
+)
+from course_utils.config import ClassificationConfig
+from course_utils.data import collate
+
+TEXTS = [row["text"] for row in tiny_reviews(24)]
+SHORT = ClassificationConfig(max_length=32)
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "of", "words", "dull", "lovely", "!"]
+
+
+def tiny_tokenizer():
+    return BertTokenizerFast(vocab={word: number for number, word in enumerate(WORDS)})
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """A pre-trained encoder with no head, in half precision, whose tokenizer cuts and pads: as some are published."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    tokenizer.backend_tokenizer.enable_padding(length=4)
+    save_classifier(tmp_path, tiny_model(BertModel).half(), tokenizer)
+    return tmp_path
+
+
+# --- a start -----------------------------------------------------------------------------------------------------
+
+
+def test_a_random_start_is_the_same_each_time():
+    (tokenizer, model), (again, twin) = (start_from("tiny-random", TEXTS, SHORT, seed=3) for _ in range(2))
+    assert tokenizer.get_vocab() == again.get_vocab()
+    assert same(weights(model), weights(twin))
+    other = start_from("tiny-random", TEXTS, SHORT, seed=4)[1]
+    assert not same(weights(model), weights(other))
+
+
+def test_a_random_start_knows_the_words_of_its_texts():
+    tokenizer, model = start_from("tiny-random", TEXTS, SHORT, seed=0)
+    assert tokenizer.tokenize("The FILM") == ["the", "film"]
+    assert (tokenizer.pad_token_id, model.config.pad_token_id) == (0, 0)
+    assert len(tokenizer) == model.config.vocab_size
+    assert sorted(tokenizer.all_special_tokens) == ["[CLS]", "[MASK]", "[PAD]", "[SEP]", "[UNK]"]
+    assert model.config.id2label == {0: "neg", 1: "pos"} and model.config.label2id == {"neg": 0, "pos": 1}
+
+
+def test_a_published_encoder_gets_a_head_of_its_seed(encoder):
+    config = ClassificationConfig(max_length=32, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    _, model = start_from(str(encoder), TEXTS, config, seed=1)
+    assert all(tensor.dtype == torch.float32 for tensor in model.parameters())
+    expected = tiny_model(BertModel).half().float()
+    assert same(weights(model.bert), weights(expected))
+    assert (model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob) == (0.3, 0.2)
+    assert model.bert.encoder.layer[0].output.dropout.p == 0.3
+    again, other = (start_from(str(encoder), TEXTS, config, seed=seed)[1] for seed in (1, 2))
+    assert torch.equal(model.classifier.weight, again.classifier.weight)
+    assert not torch.equal(model.classifier.weight, other.classifier.weight)
+
+
+def test_nothing_is_printed(encoder, capfd):
+    start_from(str(encoder), TEXTS, SHORT, seed=0)
+    start_from("tiny-random", TEXTS, SHORT, seed=0)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_checkpoint_without_all_of_its_encoder_is_refused(encoder):
+    shallow = tiny_model(BertModel, num_hidden_layers=1)
+    shallow.config.num_hidden_layers = 2
+    save_classifier(encoder, shallow, tiny_tokenizer())
+    with pytest.raises(ValueError, match=r"lacks weights of the encoder \(bert.encoder.layer.1\..*16 in all\)"):
+        start_from(str(encoder), TEXTS, SHORT, seed=0)
+
+
+def test_more_tokens_than_positions_are_refused(encoder):
+    with pytest.raises(ValueError, match="max_length=65 exceeds the 64 positions"):
+        start_from(str(encoder), TEXTS, ClassificationConfig(max_length=65), seed=0)
+
+
+# --- features ----------------------------------------------------------------------------------------------------
+
+
+def test_texts_are_cleaned_cut_in_the_middle_and_labelled():
+    features = encode(tiny_tokenizer(), ["a<br />film", "a film of words a film of words dull !"], [1, 0], max_length=7,
+                      tail_share=0.4)
+    assert features[0] == {"input_ids": [2, 5, 6, 3], "labels": 1}
+    assert features[1] == {"input_ids": [2, 5, 6, 7, 9, 11, 3], "labels": 0}
+    assert encode(tiny_tokenizer(), []) == []
+
+
+def test_a_tokenizers_own_cut_and_padding_are_switched_off(encoder):
+    tokenizer, _ = start_from(str(encoder), TEXTS, SHORT, seed=0)
+    (feature,) = encode(tokenizer, ["a film of words a film of words dull !"])
+    assert feature == {"input_ids": [2, 5, 6, 7, 8, 5, 6, 7, 8, 9, 11, 3]}
+    (feature,) = encode(tokenizer, ["a"])
+    assert feature == {"input_ids": [2, 5, 3]}
+
+
+def test_the_loss_is_that_of_transformers():
+    model = tiny_model()
+    batch = collate([{"input_ids": [2, 7, 3], "labels": 1}, {"input_ids": [2, 9, 8, 3], "labels": 0}])
+    assert compute_loss(model, batch).item() == pytest.approx(model(**batch).loss.item())
+    first = {name: tensor[:1] for name, tensor in batch.items()}
+    batch["labels"][1] = -100
+    assert compute_loss(model, batch).item() == pytest.approx(compute_loss(model, first).item())
+
+
+# --- the record --------------------------------------------------------------------------------------------------
+
+
+def test_a_long_curve_is_thinned_to_means():
+    history = [{"step": step, "loss": float(step), "learning_rate": 1 / step} for step in range(1, 1001)]
+    history.insert(500, {"step": 500, "eval_accuracy": 0.5})
+    curve = thin_curve(history)
+    assert len(curve) == 200
+    assert curve[0] == {"step": 5, "loss": 3.0, "learning_rate": 1 / 5} and curve[-1]["step"] == 1000
+    assert thin_curve(history[:3]) == history[:3]
+
+
+def test_a_folder_is_named_without_its_place(tmp_path, monkeypatch):
+    (tmp_path / "my model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (str(tmp_path / "my model"), "my model", "my model/", "~/my model"):
+        assert checkpoint_name(name) == "my model"
+    assert checkpoint_name(".") == tmp_path.name
+    assert checkpoint_name("owner/name") == "owner/name"
+
+
+# --- predictions -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    model = tiny_model(initializer_range=0.5)
+    model.config.id2label = {0: "neg", 1: "pos"}
+    save_classifier(tmp_path, model, tiny_tokenizer())
+    return tmp_path
+
+
+def test_probabilities_are_those_of_the_model(classifier):
+    tokenizer, model = load_classifier(classifier)
+    assert not model.training
+    texts = ["a dull film", "lovely", "words words words a film !"]
+    found = predict_probabilities(tokenizer, model, texts)
+    own = AutoModelForSequenceClassification.from_pretrained(classifier).eval()
+    with torch.no_grad():
+        expected = [own(**tokenizer(text, return_tensors="pt")).logits.softmax(-1).numpy()[0] for text in texts]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    assert np.ptp(found[:, 0]) > 0.01
+
+
+@pytest.mark.parametrize("text", ["😀🎬", "这部电影很好看", "<script>alert(1)</script> dull", "dull " * 20_000,
+                                  "a\0film\n\tof", "é" * 5000, "\ud800 film"])
+def test_any_text_gets_probabilities(text, classifier):
+    found = predict_probabilities(*load_classifier(classifier), [text], max_length=64)
+    assert found.shape == (1, 2) and found.sum() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "<br /><br />", "<script>alert(1)</script>"])
+def test_a_text_that_is_empty_is_named(text, classifier):
+    with pytest.raises(ValueError, match=r"text 1 is empty after cleaning: .*expected at least one word"):
+        predict_probabilities(*load_classifier(classifier), ["dull", text])
+
+
+def test_a_folder_that_is_not_fine_tuned_is_refused(encoder, tmp_path):
+    with pytest.raises(ValueError, match=r"is not fine-tuned: it lacks classifier.bias, classifier.weight"):
+        load_classifier(encoder)
+    os.unlink(encoder / "model.safetensors")
+    for folder in (encoder, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=r"found none in .*course_utils.finetune"):
+            load_classifier(folder)
+
+
+def test_the_cut_of_training_is_read_from_the_result(tmp_path):
+    (tmp_path / "result.json").write_text('{"config": {"max_length": 8, "tail_share": 0.25, "seed": 0}}')
+    assert trained_cut(tmp_path) == {"max_length": 8, "tail_share": 0.25}
+    assert trained_cut(Path("nowhere")) == {}
