@@ -150,12 +150,18 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     found = evaluation.evaluate(model, scored_features, collate=collate, accelerator=fitted.accelerator,
                                 seed=config.seed, progress=progress)
     if PartialState().is_main_process:
-        with _quiet_transformers():
-            checkpoints.save_classifier(output_dir, model, tokenizer)
-        checkpoints.write_json(output_dir / "result.json", _result(task, config, fitted, found, splits, command))
-        checkpoints.remove_states(output_dir / "state")
+        _finish(output_dir, model, tokenizer, _result(task, config, fitted, found, splits, command))
     PartialState().wait_for_everyone()
     return json.loads((output_dir / "result.json").read_text(encoding="utf-8"))
+
+
+def _finish(output_dir: Path, model: nn.Module, tokenizer: transformers.PreTrainedTokenizerBase,
+            result: dict[str, Any]) -> None:
+    """Write the model, then its result, then drop the states: in this order a kill in between loses nothing."""
+    with _quiet_transformers():
+        checkpoints.save_classifier(output_dir, model, tokenizer)
+    checkpoints.write_json(output_dir / "result.json", result)
+    checkpoints.remove_states(output_dir / "state")
 
 
 def _identity(task: ClassificationConfig) -> dict[str, Any]:

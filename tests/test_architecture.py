@@ -32,7 +32,7 @@ GRAPH: dict[str, set[str]] = {
     "training": {"checkpoint", "config", "data", "hardware", "optimization"},
     "classification": {"checkpoint", "config", "data", "evaluation", "hardware", "hub", "text", "training"},
     "finetune": {"classification", "config"},
-    "predict": {"classification", "data"},
+    "predict": {"classification"},
 }
 COMMAND_LINES = {"finetune", "predict", "pretrain"}  # the only ones that print
 FREE_OF_LIBRARIES = {"config", "text"}  # the standard library is enough for these
