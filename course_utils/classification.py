@@ -126,8 +126,7 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     """
     if not resume:
         checkpoints.delete_run(output_dir)
-    finished = _finished_result(task, config, output_dir)
-    if finished is not None:
+    if finished := _finished_result(task, config, output_dir):
         return finished
     checkpoints.ensure_writable(output_dir)
     with hardware.make_accelerator().main_process_first():
