@@ -380,7 +380,8 @@ def _finish_update_on_signal() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield signalled
         return
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+              if signal.getsignal(number) not in (None, signal.SIG_IGN)}  # what nohup ignores stays ignored
 
     def remember(number: int, frame: object) -> None:
         signalled.set()

@@ -195,6 +195,7 @@ def train_to_file(folder: Path, crash_at: tuple[int, str] | None = None, config:
 
     crash_at (step, place): kill this very process while it saves that step, at that place.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     if crash_at:
         step, (module, name, path) = crash_at[0], CRASHES[crash_at[1]]
         _die_before(module, name, path.format(step=f"step-{step:08d}", before=f"step-{step - 1:08d}"))

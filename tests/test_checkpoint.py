@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import sys
 
 import numpy as np
@@ -19,7 +20,7 @@ from course_utils import checkpoint
 
 
 def kill_at_every_line(folder, prepare, write, check):
-    """For n = 1, 2, ...: prepare a folder, let a fork die before the n-th line of checkpoint.py in write, check.
+    """For n = 1, 2, ...: prepare a folder, let a fork die before the n-th line (of checkpoint.py and shutil), check.
 
     Runs in a process of its own; os._exit ends a fork as a kill does: no `finally`, no `except`, nothing is flushed.
     """
@@ -32,8 +33,10 @@ def kill_at_every_line(folder, prepare, write, check):
             _die_after(killed)
             write(scene)
             os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if exit_code == 0:
             break
+        assert exit_code == 9, "write failed by itself"
         check(scene)
         killed += 1
     (folder / "killed").write_text(str(killed))
@@ -44,7 +47,7 @@ def _die_after(num_lines):
 
     def trace(frame, event, _):
         nonlocal left
-        if frame.f_code.co_filename != checkpoint.__file__:
+        if frame.f_code.co_filename not in (checkpoint.__file__, shutil.__file__):
             return None
         if event == "line":
             if left == 0:

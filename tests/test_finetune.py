@@ -298,7 +298,7 @@ def test_a_kill_at_the_finish_loses_nothing(place, tmp_path, reviews, finished):
 @pytest.mark.skipif(not (ROOT / "data" / "reviews" / "train.parquet").is_file(), reason="needs data/reviews")
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 def test_the_real_command_killed_and_stopped_ends_bit_for_bit(tmp_path, monkeypatch):
-    """On the course's own reviews, with processes of its own: a kill, then Ctrl-C, then to the end."""
+    """On the course's own reviews, with processes of its own: a kill, then a polite stop, then to the end."""
     monkeypatch.setattr(data, "_COURSE_FOLDER", ROOT / "data" / "reviews")
     arguments = [*QUICK, "--train-examples", "64", "--num-train-epochs", "6", "--save-steps", "1"]  # 96 updates
     assert finetune.main([*arguments, "--output-dir", str(tmp_path / "alone")]) == 0
@@ -316,7 +316,7 @@ def test_the_real_command_killed_and_stopped_ends_bit_for_bit(tmp_path, monkeypa
     process.kill()
     process.communicate()
     process = begin(20)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and "saved; start again to go on" in err and "Traceback" not in err
     process = begin(None)

@@ -188,7 +188,8 @@ def test_the_seed_alone_decides():
     assert not same(run(seed=6), first)
 
 
-def test_the_average_is_the_moving_average_of_the_weights():
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_the_average_is_the_moving_average_of_the_weights(evaluated):
     trail, measured = [], []
     model = tiny_model()
     handle = register_optimizer_step_post_hook(lambda *_: trail.append(weights(model)))
@@ -198,17 +199,18 @@ def test_the_average_is_the_moving_average_of_the_weights():
         return {"accuracy": float(len(measured))}
 
     try:
-        tiny_fit(model, tiny_features(16), tiny_config(average_decay=0.8, learning_rate=0.01), evaluate=evaluate)
+        tiny_fit(model, tiny_features(16), tiny_config(average_decay=0.8, learning_rate=0.01),
+                 evaluate=evaluate if evaluated else None)
     finally:
         handle.remove()
-    assert len(trail) == 8 and len(measured) == 2
+    assert len(trail) == 8 and len(measured) == 2 * evaluated
     average = trail[0]
     for step in trail[1:]:
         average = {name: 0.8 * average[name] + 0.2 * tensor for name, tensor in step.items()}
     for name, tensor in model.named_parameters():
         torch.testing.assert_close(tensor.detach(), average[name], rtol=1e-5, atol=1e-7)
     assert (model.classifier.weight - trail[-1]["classifier.weight"]).abs().max() > 0.001  # the last weights differ
-    assert same(measured[-1], weights(model))
+    assert not evaluated or same(measured[-1], weights(model))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -396,16 +398,33 @@ def test_nothing_is_printed_unless_asked_for(capfd):
     assert out == "" and "2/2" in err and "loss=" in err and "examples_per_s=" in err
 
 
-def test_signal_handlers_stay_as_they_were():
+@pytest.fixture
+def usual_signals():
+    """Python's own handlers, which a test that runs in the background may not have inherited."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, former[0]), signal.signal(signal.SIGTERM, former[1])
+
+
+def test_signal_handlers_stay_as_they_were(usual_signals):
     def mine(number, frame):
         raise AssertionError
 
-    former = signal.signal(signal.SIGTERM, mine), signal.signal(signal.SIGINT, mine)
-    try:
+    for handler in (mine, signal.SIG_IGN):
+        signal.signal(signal.SIGTERM, handler), signal.signal(signal.SIGINT, handler)
         tiny_fit(tiny_model(), tiny_features(4))
-        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (mine, mine)
-    finally:
-        signal.signal(signal.SIGTERM, former[0]), signal.signal(signal.SIGINT, former[1])
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (handler, handler)
+
+
+def test_a_signal_that_is_ignored_stays_ignored(usual_signals):
+    """As under nohup, or in the background of a script."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def send(model, loss):
+        signal.raise_signal(signal.SIGINT)
+        return loss
+
+    assert tiny_fit(tiny_model(), tiny_features(8), compute_loss=at_update(1, send)).finished
 
 
 def test_it_works_off_the_main_thread(tmp_path):
@@ -418,7 +437,7 @@ def test_it_works_off_the_main_thread(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_the_update_end_and_saves(number, tmp_path):
+def test_a_signal_lets_the_update_end_and_saves(number, usual_signals, tmp_path):
     def send(model, loss):
         signal.raise_signal(number)
         return loss
@@ -434,7 +453,7 @@ def test_a_signal_lets_the_update_end_and_saves(number, tmp_path):
     assert same(weights(again), weights(alone))
 
 
-def test_a_signal_in_the_last_update_is_not_lost(tmp_path):
+def test_a_signal_in_the_last_update_is_not_lost(usual_signals, tmp_path):
     def send(model, loss):
         signal.raise_signal(signal.SIGINT)
         return loss
@@ -444,7 +463,7 @@ def test_a_signal_in_the_last_update_is_not_lost(tmp_path):
     assert tiny_fit(tiny_model(), tiny_features(8), output_dir=tmp_path, compute_loss=explode).finished
 
 
-def test_a_second_signal_acts_at_once():
+def test_a_second_signal_acts_at_once(usual_signals):
     def send_twice(model, loss):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -456,7 +475,7 @@ def test_a_second_signal_acts_at_once():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_without_a_folder_an_interrupted_run_does_not_claim_to_be_saved():
+def test_without_a_folder_an_interrupted_run_does_not_claim_to_be_saved(usual_signals):
     def send(model, loss):
         os.kill(os.getpid(), signal.SIGINT)
         return loss
