@@ -1,16 +1,19 @@
 """The reusable code of *Words to BERT*, one idea a module.
 
-config      BertConfig and TrainConfig: every setting, validated, with its unit
-text        from a raw review to clean text
-hub         downloads that are retried, checked and healed
-data        reviews, splits and batches
-checkpoint  weights in and out; training state, written atomically
-hardware    device, precision and threads for this machine, and why
-training    fit: the one training loop
-evaluation  metrics with intervals, and the baseline to beat
-plots       every picture of the course
-finetune    the main job on a command line: python -m course_utils.finetune --help
-predict     a label for a text: python -m course_utils.predict --help
+config          BertConfig and TrainConfig: every setting, validated, with its unit
+text            from a raw review to clean text
+hub             downloads that are retried, checked and healed
+data            reviews, splits and batches
+checkpoint      weights in and out; training state, written atomically
+hardware        device, precision and threads for this machine, and why
+optimization    who decays and who learns how fast; the schedule
+training        fit: the one training loop
+evaluation      metrics with intervals, and the baseline to beat
+classification  texts and a checkpoint in, a scored classifier out
+environment     is this machine ready for the course?
+plots           every picture of the course
+finetune        the main job on a command line: python -m course_utils.finetune --help
+predict         a label for a text: python -m course_utils.predict --help
 
 Import the module that you need; this package imports nothing by itself.
 """
