@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
         return int(bool(wrong))
     if options.report:
-        from grammar.measure import report  # scikit-learn is needed for this alone
+        from grammar.measure import report  # the course's package is needed for this alone
 
         paths = {name: options.output_dir / f"{name}.parquet" for name in FILES}
         print(report({name: from_file(path) for name, path in paths.items() if path.exists()}))

@@ -4,9 +4,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from course_utils.evaluation import Evaluation, accuracy_by, tfidf_baseline
 
 from .films import catalogue
 from .phrases import PHENOMENA, all_pools, family
@@ -67,32 +65,22 @@ def _overlap(splits: Mapping[str, Sequence[Review]]) -> str:
 
 
 def _baseline(splits: Mapping[str, Sequence[Review]]) -> str:
-    model = fit_baseline(splits["train"])
     names = [name for name in splits if name not in ("train", "unsupervised")]
-    hits = {name: _hits(model, splits[name]) for name in names}
-    rows = []
-    for phenomenon in (*PHENOMENA, "all"):
-        cells = []
-        for name in names:
-            part = [hit for tag, hit in hits[name] if phenomenon in (tag, "all")]
-            cells.append(f"{100 * sum(part) / len(part):.1f} ({len(part)})" if part else "")
-        rows.append((phenomenon, *cells))
+    found = {name: _score(splits["train"], splits[name]) for name in names}
+    slices = {name: accuracy_by([review.phenomenon for review in splits[name]], found[name]) for name in names}
+    rows = [(phenomenon, *(_percent(*slices[name][phenomenon]) for name in names)) for phenomenon in PHENOMENA]
+    rows.append(("all", *(_percent(found[name].accuracy, len(splits[name])) for name in names)))
     return _table(("TF-IDF bigrams, accuracy % (reviews)", *names), rows)
 
 
-def fit_baseline(train: Sequence[Review]) -> Pipeline:
-    """TF-IDF of words and word pairs with logistic regression: the baseline beside the course's models."""
-    model = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
-        LogisticRegression(C=10, max_iter=1000),
-    )
-    return model.fit([plain(review.text) for review in train], [review.label for review in train])
+def _score(train: Sequence[Review], scored: Sequence[Review]) -> Evaluation:
+    columns = [[getattr(review, field) for review in reviews] for reviews in (train, scored)
+               for field in ("text", "label")]
+    return tfidf_baseline(*columns)
 
 
-def _hits(model: Pipeline, reviews: Sequence[Review]) -> list[tuple[str, bool]]:
-    predicted = model.predict([plain(review.text) for review in reviews])
-    pairs = zip(predicted, reviews, strict=True)
-    return [(review.phenomenon, bool(label == review.label)) for label, review in pairs]
+def _percent(accuracy: float, count: int) -> str:
+    return f"{100 * accuracy:.1f} ({count})"
 
 
 def plain(text: str) -> str:
