@@ -4,7 +4,8 @@ config          BertConfig and TrainConfig: every setting, validated, with its u
 text            from a raw review to clean text
 hub             downloads that are retried, checked and healed
 data            reviews, splits and batches
-checkpoint      weights in and out; training state, written atomically
+model           the BERT, from embeddings to heads
+checkpoint      weights in and out, ours and transformers'; training state, written atomically
 hardware        device, precision and threads for this machine, and why
 optimization    who decays and who learns how fast; the schedule
 training        fit: the one training loop
