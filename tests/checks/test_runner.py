@@ -1,0 +1,294 @@
+"""The machinery of the checks: every kind of answer gets its message, nothing raises, progress survives anything."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.checks import check, progress, runner
+from course_utils.checks.runner import Case, Exercise, Verdict, same, show
+
+
+def double(numbers: list[int]) -> list[int]:
+    return [2 * number for number in numbers]
+
+
+EXERCISES = {
+    "1": Exercise(title="Double", reference=double, hint="twice", seconds=0.3, cases=lambda: [
+        Case(args=([],), hint="nothing stays nothing"), Case(args=([1],)), Case(kwargs={"numbers": [3, -2]})]),
+    "2": Exercise(title="Value", value=lambda: 42, hint="general",
+                  hints_for=lambda got: "half of it" if got == 21 else None),
+    "3": Exercise(title="Plan", judge=lambda plan: None if plan == "good" else Verdict("a good plan", plan, "think")),
+    "4": Exercise(title="Shown", reference=len, cases=lambda: [Case(args=("abc",))], show=lambda value: f"<{value}>"),
+}
+
+
+@pytest.fixture(autouse=True)
+def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A course of one notebook with the exercises above; returns its progress file."""
+    module = ModuleType("course_utils.checks.made_up")
+    module.EXERCISES = EXERCISES  # type: ignore[attr-defined]
+    monkeypatch.setitem(runner.importlib.sys.modules, module.__name__, module)
+    monkeypatch.setattr(runner, "TOPICS", {"77": "made_up", "78": "still_to_come"})
+    file = tmp_path / "progress.json"
+    monkeypatch.setenv("COURSE_PROGRESS_FILE", str(file))
+    return file
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str, Any], str]:
+    def said(number: str, answer: Any) -> str:
+        assert check(number, answer) is None
+        return capsys.readouterr().out
+
+    return said
+
+
+Say = Callable[[str, Any], str]
+
+
+# --- answers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_right_answer_gets_one_line_and_is_remembered(say: Say, course: Path) -> None:
+    assert say("77.1", double) == "77.1 ✓ Double: right on all 3 cases.\n"
+    assert say("77.2", 42) == "77.2 ✓ Value: right.\n"
+    assert say("77.3", "good") == "77.3 ✓ Plan: right.\n"
+    assert json.loads(course.read_text()) == {"77": ["1", "2", "3"]}
+    assert progress() == {"77": (3, 4)}
+
+
+@pytest.mark.parametrize("answer", [
+    lambda numbers: ..., lambda numbers: None, lambda numbers: [1, ...], lambda numbers: NotImplemented, ...,
+    (1, ...), {"a": ...}])
+def test_an_untouched_starter_is_not_answered_yet(answer: Any, say: Say, course: Path) -> None:
+    said = say("77.1", answer)
+    assert said.startswith("77.1 · not answered yet: ") and said.count("\n") == 1
+    assert not course.exists()
+
+
+def test_a_raised_not_implemented_is_not_answered_yet(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        raise NotImplementedError
+
+    assert "not answered yet" in say("77.1", answer)
+
+
+def test_the_smallest_failing_case_is_shown(say: Say, course: Path) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        return [number + number**2 for number in numbers]
+
+    assert say("77.1", answer).splitlines() == [
+        "77.1 ✗ Double", "     call      answer(numbers=[3, -2])", "     expected  [6, -4]", "     got       [12, 2]",
+        "     hint      twice"]
+    assert not course.exists()
+
+
+def test_a_case_has_its_own_hint(say: Say) -> None:
+    assert "nothing stays nothing" in say("77.1", lambda numbers: [0])
+
+
+def test_an_error_is_told_at_the_learners_line(say: Say) -> None:
+    def helper(numbers: list[int]) -> int:
+        return numbers[5]  # here
+
+    def answer(numbers: list[int]) -> list[int]:
+        return [helper(numbers)]
+
+    said = say("77.1", answer)
+    line = helper.__code__.co_firstlineno + 1
+    assert "error     IndexError: list index out of range" in said
+    assert f"line {line}" in said and "return numbers[5]  # here" in said
+    assert "Traceback" not in said
+
+
+def test_an_error_within_a_library_is_told_at_the_learners_line(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        return json.loads("{" * (1 + len(numbers)))  # mine
+
+    said = say("77.1", answer)
+    assert "JSONDecodeError" in said and "# mine" in said
+
+
+@pytest.mark.parametrize(("answer", "words"), [
+    (lambda: [], "takes 0 positional arguments"),
+    (lambda numbers: exit(3), "SystemExit: 3"),
+    ([2], "your function itself, by its name"),
+])
+def test_odd_answers_are_told(answer: Any, words: str, say: Say) -> None:
+    assert words in say("77.1", answer)
+
+
+def test_endless_recursion_is_told(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        return answer(numbers)
+
+    assert "RecursionError" in say("77.1", answer)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarm")
+def test_an_endless_loop_is_stopped_and_the_alarm_is_put_back(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        while True:
+            with contextlib.suppress(Exception):
+                time.sleep(0.01)
+
+    former = signal.getsignal(signal.SIGALRM)
+    start = time.monotonic()
+    assert "no answer within 0.3 seconds" in say("77.1", answer)
+    assert time.monotonic() - start < 10
+    assert signal.getsignal(signal.SIGALRM) is former
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_without_an_alarm_the_learner_is_told_how_to_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    thread = threading.Thread(target=check, args=("77.1", double))
+    thread.start()
+    thread.join()
+    assert capsys.readouterr().out.splitlines() == ["(If this does not end: Kernel > Interrupt.)",
+                                                    "77.1 ✓ Double: right on all 3 cases."]
+
+
+def test_what_an_answer_prints_is_shown_where_it_fails_only(say: Say) -> None:
+    def loud(numbers: list[int]) -> list[int]:
+        print("numbers:", numbers)
+        return double(numbers) if len(numbers) < 2 else []
+
+    said = say("77.1", loud)
+    assert said.count("numbers:") == 1 and "printed   'numbers: [3, -2]" in said
+    assert say("77.1", lambda numbers: print("x") or double(numbers)).count("\n") == 1
+
+
+def test_an_answer_that_changes_its_input_is_told(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        numbers.append(0)
+        return double(numbers)
+
+    assert "your function changes what it is given" in say("77.1", answer)
+
+
+def test_cases_are_not_changed_by_an_answer(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        numbers[:] = double(numbers)
+        return numbers
+
+    assert "✓" in say("77.1", answer)
+
+
+def test_a_generator_counts_as_its_list(say: Say) -> None:
+    assert "✓" in say("77.1", lambda numbers: (2 * number for number in numbers))
+
+
+def test_a_wrong_value_gets_its_hint(say: Say) -> None:
+    assert "half of it" in say("77.2", 21)
+    assert "general" in say("77.2", 7)
+
+
+def test_a_judge_says_what_is_missing(say: Say) -> None:
+    assert say("77.3", "bad").splitlines()[1:] == [
+        "     expected  a good plan", "     got       'bad'", "     hint      think"]
+
+
+def test_own_words_for_values(say: Say) -> None:
+    assert "<lambda>(<abc>)" in say("77.4", lambda text: 9) and "got       <9>" in say("77.4", lambda text: 9)
+
+
+@pytest.mark.parametrize("number", ["77.9", "99.1", "77", "", 77.1, None])
+def test_an_unknown_exercise_is_refused(number: Any) -> None:
+    with pytest.raises(ValueError, match=r"77"):
+        check(number, double)
+
+
+def test_an_error_inside_a_topic_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.importlib, "import_module",
+                        lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no numpy", name="numpy")))
+    with pytest.raises(ModuleNotFoundError, match="numpy"):
+        check("78.1", double)
+
+
+# --- comparison ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("got", "expected"), [
+    (1 / 3, 0.33333333333), (np.float32(0.5), 0.5), (np.array(3), 3), (torch.tensor(2.5), 2.5), (3.0, 3),
+    ([1, 2], (1, 2)), (np.array([1, 2]), [1, 2]), ([[1, 2]], np.array([[1, 2]])), (np.array([1]), np.array([1.0])),
+    (torch.ones(2), np.ones(2)), (np.ones(2), torch.ones(2)), (float("nan"), float("nan")),
+    (np.array([np.nan]), np.array([np.nan])), (Counter("aab"), {"a": 2, "b": 1}), ({1, 2}, {2, 1}), (None, None),
+    (np.True_, True), ("a", "a"), (torch.ones(2, requires_grad=True), torch.ones(2)), (["a", [1.0]], ["a", [1]]),
+])
+def test_what_is_the_same(got: Any, expected: Any) -> None:
+    assert same(got, expected)
+
+
+@pytest.mark.parametrize(("got", "expected"), [
+    (0.334, 1 / 3), (True, 1), (1, True), ("3", 3), (None, 0), ([1], [1, 2]), ({1, 2}, [1, 2]), ([2, 1], [1, 2]),
+    (np.ones((1, 2)), np.ones(2)), (np.ones(2, dtype=bool), np.ones(2)), (np.ones(2), np.ones(2, dtype=bool)),
+    ([[1], [1, 2]], np.ones((2, 2))), (float("nan"), 1.0), ({"a": 1}, {"a": 2}), ({"a": 1, "b": 1}, {"a": 1}),
+    ([("a", 1)], {"a": 1}), ("a", "b"), ("abc", ["a", "b", "c"]), (1, "1"), (object(), np.ones(1)), (b"a", "a"),
+])
+def test_what_is_not_the_same(got: Any, expected: Any) -> None:
+    assert not same(got, expected)
+
+
+def test_values_are_shown_in_one_short_line_without_addresses() -> None:
+    assert show(np.eye(2)) == "[[1., 0.], [0., 1.]], shape [2, 2]"
+    assert show(torch.zeros(3), with_shape=False) == "[0., 0., 0.]"
+    assert show(1 / 3) == "0.333333" and show(float("inf")) == "inf"
+    assert show(double) == "the function double"
+    for value in (SimpleNamespace(x=object()), list(range(10_000)), "x" * 100_000, np.zeros((50, 50)), "a\nb"):
+        text = show(value)
+        assert len(text) <= runner.WIDTH and "\n" not in text and "0x" not in text
+
+
+# --- progress ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"77": 3}', b'{"77": null}', b"\xff"])
+def test_a_broken_file_is_started_anew(content: bytes, course: Path, say: Say) -> None:
+    course.write_bytes(content)
+    assert progress() == {"77": (0, 4)}
+    say("77.2", 42)
+    assert progress() == {"77": (1, 4)}
+
+
+def test_two_notebooks_add_up(course: Path, say: Say) -> None:
+    course.write_text('{"05": ["3"], "77": ["1"]}')
+    say("77.2", 42)
+    assert json.loads(course.read_text()) == {"05": ["3"], "77": ["1", "2"]}
+
+
+def test_a_file_that_cannot_be_written_is_no_reason_to_fail(
+        tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file" / "progress.json"):  # a folder; a file where a folder should be
+        monkeypatch.setenv("COURSE_PROGRESS_FILE", str(place))
+        assert "✓" in say("77.2", 42)
+        assert progress() == {"77": (0, 4)}
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
+
+
+def test_without_a_name_the_file_lies_in_the_home_folder(
+        tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSE_PROGRESS_FILE")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    say("77.2", 42)
+    assert os.listdir(tmp_path) == [".words_to_bert_progress.json"]
+
+
+def test_an_empty_name_means_that_nothing_is_remembered(
+        tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_PROGRESS_FILE", "")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert "✓" in say("77.2", 42)
+    assert progress() == {"77": (0, 4)} and os.listdir(tmp_path) == []
