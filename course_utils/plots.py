@@ -50,9 +50,10 @@ def style(ax: Axes, xlabel: str = "", ylabel: str = "", grid: str = "") -> None:
         ax.grid(True, axis=grid, color=PALE, linewidth=0.7, linestyle="-")
 
 
-def _write(ax: Axes, x: float, y: float, text: str, **options: Any) -> None:
-    """Small plain text at a point; a $ in a review's word is no mathematics."""
-    ax.text(x, y, text, **{"color": INK, "fontsize": SMALL, "parse_math": False, **options})
+def _write(ax: Axes, x: float, y: float, text: str, shift: Sequence[float] = (0, 0), **options: Any) -> None:
+    """Small plain text, `shift` points from a place in the data; a $ in a review's word is no mathematics."""
+    ax.annotate(text, (x, y), shift, textcoords="offset points", **{
+        "color": INK, "fontsize": SMALL, "parse_math": False, "annotation_clip": False, **options})
 
 
 def _rows(ax: Axes, names: Sequence[str]) -> None:
@@ -61,6 +62,27 @@ def _rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
+
+
+def _legend(ax: Axes) -> None:
+    """The names of what is drawn, in their colours, above the Axes."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL, labelcolor="linecolor",
+              handletextpad=0.2, columnspacing=1.5, borderaxespad=0)
+
+
+def _table(ax: Axes, shades: np.ndarray, rows: Sequence[str], columns: Sequence[str], axis_names: tuple[str, str],
+           texts: Sequence[Sequence[str]] | None, **limits: float) -> Any:
+    """Cells in shades of blue, with a text in each, white where the blue is dark; returns matplotlib's image."""
+    image = ax.imshow(shades, cmap="Blues", aspect="auto", **limits)
+    style(ax, *axis_names)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.set_xticks(range(len(columns)), labels=columns, parse_math=False)
+    ax.set_yticks(range(len(rows)), labels=rows, parse_math=False)
+    for row, column in np.ndindex(shades.shape) if texts is not None else ():
+        _write(ax, column, row, texts[row][column], ha="center", va="center",
+               color=PAPER if image.norm(shades[row, column]) > 0.7 else INK)
+    return image
 
 
 def _accuracy_axis(ax: Axes, values: Sequence[float], what: str, room: float = 0.0) -> None:
@@ -79,8 +101,6 @@ def _spread(positions: Sequence[float], gap: float) -> list[float]:
     moved = np.asarray(positions, dtype=float)[order]
     for _ in range(200):
         overlap = np.maximum(0.0, gap - np.diff(moved)) / 2
-        if not (overlap > 1e-3 * gap).any():
-            break
         moved[:-1] -= overlap
         moved[1:] += overlap
     return moved[np.argsort(order)].tolist()
@@ -88,12 +108,10 @@ def _spread(positions: Sequence[float], gap: float) -> list[float]:
 
 def _label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Name curves at the right edge: (height in data units, text, colour), moved apart where they would overlap."""
-    low, high = ax.get_ylim()
     points = ax.get_position().height * ax.figure.get_figheight() * 72
-    for (_, text, colour), height in zip(ends, _spread([y for y, _, _ in ends], 14 / points * (high - low)),
-                                         strict=True):
-        ax.annotate(text, (1, height), xytext=(6, 0), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", color=colour, fontsize=SMALL, va="center", annotation_clip=False)
+    heights = [float((ax.transScale + ax.transLimits).transform((1, y))[1]) for y, _, _ in ends]
+    for (_, text, colour), height in zip(ends, _spread(heights, 14 / points), strict=True):
+        _write(ax, 1, height, text, (6, 0), color=colour, va="center", xycoords="axes fraction")
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -117,17 +135,15 @@ def training_curves(history: Sequence[Mapping[str, float]], *, resumed_from_step
     for ax in (top, bottom):
         for step in resumed_from_steps:
             ax.axvline(step, color=GREY, linewidth=1, linestyle=(0, (2, 2)))
-    if len(resumed_from_steps):
-        _write(top, resumed_from_steps[0], 1.02, "resumed", color=GREY, ha="center", va="bottom",
-               transform=top.get_xaxis_transform())
+    for step in resumed_from_steps[:1]:
+        _write(top, step, 1.02, "resumed", color=GREY, ha="center", va="bottom", xycoords=top.get_xaxis_transform())
     return top, bottom
 
 
 def _loss_panel(ax: Axes, updates: Sequence[Mapping[str, float]], evaluations: Sequence[Mapping[str, float]]) -> None:
     steps, losses = (np.array([entry[name] for entry in updates], dtype=float) for name in ("step", "loss"))
     window = max(1, len(losses) // 20)
-    weights = np.ones(window)
-    smooth = np.convolve(losses, weights, "same") / np.convolve(np.ones_like(losses), weights, "same")
+    smooth = np.divide(*(np.convolve(values, np.ones(window), "same") for values in (losses, np.ones_like(losses))))
     style(ax, ylabel=f"loss (nats),\nmean of {window} updates" if window > 1 else "loss (nats)", grid="y")
     if window > 1:
         ax.plot(steps, losses, color=SKY, linewidth=0.6, alpha=0.6)
@@ -156,8 +172,7 @@ def _accuracy_panel(ax: Axes, updates: Sequence[Mapping[str, float]],
     ax.plot(steps, values, color=VERMILLION, marker="s", markersize=5)
     best = int(np.argmax(values))
     ax.margins(y=0.25)
-    ax.annotate(f"{values[best]:.1f} %", (steps[best], values[best]), xytext=(0, 6), textcoords="offset points",
-                ha="center", color=VERMILLION, fontsize=SMALL)
+    _write(ax, steps[best], values[best], f"{values[best]:.1f} %", (0, 6), ha="center", color=VERMILLION)
 
 
 # --- results -----------------------------------------------------------------------------------------------------
@@ -176,16 +191,8 @@ def confusion_matrix(evaluation_or_matrix: Any, class_names: Sequence[str], ax: 
                          f"above 0, got shape {list(counts.shape)} with {counts.sum()} examples")
     ax = ax or new_axes(1.8 + 0.9 * size, 1.3 + 0.8 * size)[0]
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    style(ax, "predicted", "true label")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    ax.set_xticks(range(size), labels=class_names, parse_math=False)
-    ax.set_yticks(range(size), labels=class_names, parse_math=False)
-    for row, column in np.ndindex(size, size):
-        _write(ax, column, row, f"{counts[row, column]:,}\n{100 * shares[row, column]:.1f} %", ha="center",
-               va="center", fontsize=NORMAL, color=PAPER if shares[row, column] > 0.7 else INK)
-    return ax
+    texts = np.vectorize("{:,}\n{:.1f} %".format)(counts, 100 * shares)
+    return _table(ax, shares, class_names, class_names, ("predicted", "true label"), texts, vmin=0, vmax=1).axes
 
 
 def accuracy_bars(results: Mapping[str, tuple[float, float, float]], ax: Axes | None = None, *,
@@ -208,12 +215,11 @@ def accuracy_bars(results: Mapping[str, tuple[float, float, float]], ax: Axes | 
         colour = VERMILLION if name == highlight else BLUE
         ax.plot([100 * low, 100 * high], [row, row], color=colour, linewidth=2, alpha=0.5, solid_capstyle="butt")
         ax.plot(100 * accuracy, row, "o", color=colour, markersize=6)
-        ax.annotate(f"{100 * accuracy:.1f}", (100 * high, row), xytext=(5, 0), textcoords="offset points", va="center",
-                    color=colour, fontsize=SMALL, weight="bold" if name == highlight else "normal")
+        _write(ax, 100 * high, row, f"{100 * accuracy:.1f}", (5, 0), va="center", color=colour,
+               weight="bold" if name == highlight else "normal")
     if chance is not None:
         ax.axvline(100 * chance, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        _write(ax, 100 * chance, 1.01, "chance", color=GREY, ha="center", va="bottom",
-               transform=ax.get_xaxis_transform())
+        _write(ax, 100 * chance, 1, "chance", (0, 2), color=GREY, ha="center", xycoords=ax.get_xaxis_transform())
     return ax
 
 
@@ -241,12 +247,11 @@ def slices(accuracies: Mapping[str, Mapping[str, tuple[float, int]]], ax: Axes |
     ax.hlines(range(len(rows)), lows, highs, color=PALE, linewidth=3, zorder=1)
     for (model, values), colour, marker in zip(points.items(), PALETTE, MARKERS, strict=False):
         ax.plot(values, range(len(rows)), marker, color=colour, markersize=7, markeredgecolor=PAPER, label=model)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL, labelcolor="linecolor",
-              handletextpad=0.2, columnspacing=1.5, borderaxespad=0)
+    _legend(ax)
     return ax
 
 
-# --- data --------------------------------------------------------------------------------------------------------
+# --- texts and words, curves and tables --------------------------------------------------------------------------
 
 
 def length_histogram(lengths: Sequence[int], cuts: Sequence[int] = (128, 256, 512), ax: Axes | None = None, *,
@@ -269,8 +274,8 @@ def length_histogram(lengths: Sequence[int], cuts: Sequence[int] = (128, 256, 51
     for cut, x in zip(cuts, _spread(cuts, 0.08 * end), strict=True):
         ax.axvline(cut, color=VERMILLION, linewidth=1.2)
         _write(ax, x, 1.02, f"{cut:,}\n{100 * np.mean(values <= cut):.0f} %", color=VERMILLION, ha="center",
-               va="bottom", transform=ax.get_xaxis_transform())
-    _write(ax, -0.02, 1.02, "cut at\nleaves whole", color=VERMILLION, ha="right", va="bottom", transform=ax.transAxes)
+               va="bottom", xycoords=ax.get_xaxis_transform())
+    _write(ax, -0.02, 1.02, "cut at\nleaves whole", color=VERMILLION, ha="right", va="bottom", xycoords="axes fraction")
     return ax
 
 
@@ -284,9 +289,8 @@ def word_weights(words: Sequence[str], weights: Sequence[float], ax: Axes | None
         raise ValueError(f"expected at least one word and a weight for each, got {len(words)} words and "
                          f"{len(weights)} weights")
     ascending = sorted(zip(weights, words, strict=True))
-    lowest = [pair for pair in ascending[:num_words] if pair[0] < 0]
-    highest = [pair for pair in ascending[-num_words:] if pair[0] >= 0]
-    shown = highest[::-1] + lowest[::-1]
+    shown = [pair for pair in ascending[:num_words] if pair[0] < 0]
+    shown = [*shown, *(pair for pair in ascending[-num_words:] if pair[0] >= 0)][::-1]
     ax = ax or new_axes(6.4, 1.0 + 0.22 * len(shown))[0]
     values = [weight for weight, _ in shown]
     ax.barh(range(len(shown)), values, color=[BLUE if value >= 0 else VERMILLION for value in values], height=0.7)
@@ -294,9 +298,102 @@ def word_weights(words: Sequence[str], weights: Sequence[float], ax: Axes | None
     _rows(ax, [""] * len(shown))
     ax.axvline(0, color=GREY, linewidth=1)
     for row, (value, word) in enumerate(shown):
-        side = -1 if value >= 0 else 1
-        ax.annotate(word, (0, row), xytext=(4 * side, 0), textcoords="offset points", va="center", color=INK,
-                    fontsize=SMALL, ha="right" if side < 0 else "left", parse_math=False)
+        _write(ax, 0, row, word, (-4 if value >= 0 else 4, 0), ha="right" if value >= 0 else "left", va="center")
     for x, name, colour in ((0, f"← {class_names[0]}", VERMILLION), (1, f"{class_names[1]} →", BLUE)):
-        _write(ax, x, 1.01, name, color=colour, transform=ax.transAxes, ha="right" if x else "left", va="bottom")
+        _write(ax, x, 1.01, name, color=colour, xycoords="axes fraction", ha="right" if x else "left", va="bottom")
+    return ax
+
+
+def lines(series: Mapping[str, Sequence[tuple[float, ...]]], xlabel: str, ylabel: str, ax: Axes | None = None, *,
+          log: str = "", dots: bool = True) -> Axes:
+    """Curves over a shared x, each named at its right end; a shaded band where a point brings its interval.
+
+    series: {name: points}, a point being (x, y) or (x, y, low, high). log: the axes with logarithmic scale, "x",
+    "y", "xy" or none. dots: mark each point. Raises ValueError for no series, an empty one, or more than colours.
+    """
+    if not 1 <= len(series) <= len(PALETTE) or not all(series.values()):
+        raise ValueError(f"expected 1 to {len(PALETTE)} series with points, got "
+                         f"{ {name: len(points) for name, points in series.items()} }")
+    ax = ax or new_axes()[0]
+    style(ax, xlabel, ylabel, grid="both")
+    ends = []
+    for (name, points), colour, marker in zip(series.items(), PALETTE, MARKERS, strict=False):
+        x, y, *band = zip(*sorted(points), strict=True)
+        ax.plot(x, y, color=colour, linewidth=1.8, marker=marker if dots else None, markersize=5)
+        if band:
+            ax.fill_between(x, *band, color=colour, alpha=0.2, linewidth=0)
+        ends.append((y[-1], name if len(series) > 1 else "", colour))
+    for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+        if name in log:
+            ax.set(**{f"{name}scale": "log"})
+            low, high = getattr(ax, f"get_{name}lim")()
+            axis.get_major_locator().set_params(subs=(1,) if high > 1000 * low else (1, 2, 5))
+            axis.set_minor_formatter("")
+        axis.set_major_formatter("{x:,.10g}")  # 10,000, not 1e4
+    ax.get_ylim()  # settles the limits, on which the heights of the names depend
+    _label_ends(ax, ends)
+    return ax
+
+
+def word_map(points: Mapping[str, tuple[float, float]], ax: Axes | None = None, *, groups: Mapping[str, str] | None
+             = None, axis_names: tuple[str, str] = ("", "")) -> Axes:
+    """Words at their places in the plane; those of one group share a colour, which the legend names.
+
+    points: {word: (x, y)}. groups: {word: group}, for some words or all; the others are grey. A word stands beside
+    its dot, where it overlaps least. Raises ValueError for no points, or more groups than colours.
+    """
+    groups = groups or {}
+    names = list(dict.fromkeys(groups.values()))
+    if not points or len(names) > len(PALETTE):
+        raise ValueError(f"expected at least one word and at most {len(PALETTE)} groups, got {len(points)} words and "
+                         f"{len(names)} groups")
+    looks = {None: (GREY, "."), **dict(zip(names, zip(PALETTE, MARKERS, strict=True), strict=False))}
+    ax = ax or new_axes(6.4, 5.0)[0]
+    style(ax, *axis_names, grid="both")
+    for name, (colour, marker) in looks.items():
+        members = [place for word, place in points.items() if groups.get(word) == name]
+        ax.plot(*np.reshape(members, (-1, 2)).T, marker, color=colour, markersize=4, label=name)
+    ax.margins(0.1, 0.06)
+    for word, shift in zip(points, _beside(ax, points), strict=True):
+        _write(ax, *points[word], word, shift, va="bottom", color=looks[groups.get(word)][0])
+    if names:
+        _legend(ax)
+    return ax
+
+
+def _beside(ax: Axes, points: Mapping[str, tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where each word's lower left corner goes, in points from its dot: where it covers least of what is there."""
+    ax.get_xlim()  # settles the limits, on which the next lines depend
+    size = ax.bbox.size * 72 / ax.figure.dpi
+    dots = (ax.transScale + ax.transLimits).transform(list(points.values())) * size  # [num_words, 2]
+    edges = np.array([(-1, 0, 0, 1), (1, 0, 2, 1), (0, -1, 1, 0), (0, 1, 1, 2)]) * [*size, *size]
+    taken, shifts = [*edges, *np.hstack([dots - 2, dots + 2])], []  # boxes: left, bottom, right, top
+    for word, dot in zip(points, dots, strict=True):
+        width, height = 0.62 * SMALL * len(word), 1.2 * SMALL
+        tried = [(x, y) for y in (-height / 2, 2, -height - 2) for x in (4, -width - 4, -width / 2)]
+        boxes = np.array([(*(dot + place), *(dot + place + (width, height))) for place in tried])
+        low, high = np.hsplit(np.array(taken), 2)
+        sides = np.minimum(boxes[:, None, 2:], high) - np.maximum(boxes[:, None, :2], low)
+        best = sides.clip(min=0).prod(axis=2).sum(axis=1).argmin()
+        taken, shifts = [*taken, boxes[best]], [*shifts, tried[best]]
+    return shifts
+
+
+def heatmap(values: Any, rows: Sequence[str], columns: Sequence[str], what: str, ax: Axes | None = None, *,
+            numbers: str = "", axis_names: tuple[str, str] = ("", "")) -> Axes:
+    """A matrix as shades of blue, its rows and columns named, with a colour bar that says `what` they measure.
+
+    values: [num_rows, num_columns]. numbers: a format to print in each cell (".2f"), or nothing. axis_names: what
+    columns and rows are. Raises ValueError where the names do not fit the shape, or there are no values.
+    """
+    matrix = np.asarray(values, dtype=float)
+    if matrix.shape != (len(rows), len(columns)) or not matrix.size:
+        raise ValueError(f"expected values of shape [{len(rows)}, {len(columns)}] for these names, at least one, got "
+                         f"{list(matrix.shape)}")
+    ax = ax or new_axes(1.9 + 0.42 * len(columns), 1.4 + 0.32 * len(rows))[0]
+    texts = [[f"{value:{numbers}}" for value in row] for row in matrix] if numbers else None
+    bar = ax.figure.colorbar(_table(ax, matrix, rows, columns, axis_names, texts), ax=ax)
+    ax.tick_params(axis="x", rotation=90 if max(map(len, columns)) > 3 else 0)
+    style(bar.ax, ylabel=what)
+    bar.outline.set_visible(False)
     return ax

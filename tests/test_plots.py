@@ -24,6 +24,7 @@ RESULTS = {"TF-IDF": (0.907, 0.903, 0.911), "ours": (0.924, 0.921, 0.927)}
 BASELINE = {"plain": (0.97, 500), "negation": (0.6, 200), "contrast": (0.8, 250)}
 MODEL = {"plain": (0.98, 500), "negation": (0.9, 200), "contrast": (0.7, 250)}
 WORDS, WEIGHTS = ["awful", "costs $9 and $5", "the", "great", "dull"], [-9.0, -2.0, 0.1, 8.0, -3.0]
+SERIES = {"WordPiece": [(10, 3, 2, 4), (100, 2, 1, 3)], "bytes": [(10, 5, 4, 6), (100, 4, 3, 5)]}
 
 DRAW: dict[str, Callable[..., Axes]] = {
     "training": lambda **k: plots.training_curves(UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], **k)[0],
@@ -33,6 +34,11 @@ DRAW: dict[str, Callable[..., Axes]] = {
     "slices": lambda **k: plots.slices({"TF-IDF": BASELINE, "BERT": MODEL}, **k),
     "lengths": lambda **k: plots.length_histogram(np.arange(1, 1001), **k),
     "words": lambda **k: plots.word_weights(WORDS, WEIGHTS, **k),
+    "lines": lambda **k: plots.lines(SERIES, "vocabulary size", "tokens per word", log="xy", **k),
+    "map": lambda **k: plots.word_map({"good": (0, 1), "costs $9": (2, 3), "film": (1, 0)}, groups={"good": "praise"},
+                                      axis_names=("factor 1", "factor 2"), **k),
+    "heat": lambda **k: plots.heatmap([[0.1, 0.9], [0.5, 0.5]], ["the", "$9"], ["a", "film"], "probability",
+                                      numbers=".2f", axis_names=("listens to", "token"), **k),
 }
 SMALLEST: dict[str, Callable[..., Axes]] = {
     "training": lambda: plots.training_curves([{"step": 1, "loss": 0.7, "learning_rate": 1e-4}])[0],
@@ -56,7 +62,8 @@ def texts(ax: Axes) -> list[Text]:
     unseen = set()
     for axis in (axis for panel in ax.figure.axes for axis in (panel.xaxis, panel.yaxis)):
         low, high = sorted(axis.get_view_interval())  # matplotlib keeps a tick beyond either end, and does not draw it
-        unseen |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+        unseen |= {label for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high
+                   for label in (tick.label1, tick.label2)}
     return [text for text in ax.figure.findobj(Text)
             if text.get_visible() and text.get_text().strip() and text not in unseen]
 
@@ -73,7 +80,7 @@ def test_settings_stay_and_colours_are_explicit(name: str) -> None:
         assert isinstance(ax, Axes)
         assert matplotlib.rcParams == before
         assert ax.figure.get_facecolor() == ax.get_facecolor() == to_rgba("white")
-        cells = {text for text in texts(ax) if name == "confusion" and text in ax.texts}  # white on dark blue
+        cells = {text for text in texts(ax) if name in ("confusion", "heat") and text in ax.texts}  # white on dark blue
         assert not [text for text in set(texts(ax)) - cells if np.mean(to_rgba(text.get_color())[:3]) > 0.75]
 
 
@@ -81,7 +88,7 @@ def test_settings_stay_and_colours_are_explicit(name: str) -> None:
 def test_axes_are_labelled_in_readable_size(name: str) -> None:
     ax = DRAW[name]()
     assert all(panel.get_xlabel() or panel.get_ylabel() for panel in ax.figure.axes)
-    assert ax.figure.axes[-1].get_xlabel()
+    assert [panel for panel in ax.figure.axes if panel.get_label() != "<colorbar>"][-1].get_xlabel()
     assert min(text.get_fontsize() for text in texts(ax)) >= 9
 
 
@@ -157,7 +164,7 @@ def test_a_history_without_updates_is_an_error(history: list) -> None:
 def test_confusion_shows_counts_and_shares_of_the_row() -> None:
     ax = plots.confusion_matrix([[1500, 500], [1, 3]], ["neg", "pos"])
     assert [text.get_text() for text in ax.texts] == ["1,500\n75.0 %", "500\n25.0 %", "1\n25.0 %", "3\n75.0 %"]
-    assert [text.get_position() for text in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert [text.xy for text in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true label")
     assert ax.images[0].get_array().tolist() == [[0.75, 0.25], [0.25, 0.75]]
 
@@ -274,3 +281,73 @@ def test_dollars_are_no_mathematics() -> None:
 def test_words_need_a_weight_each(words: list, weights: list) -> None:
     with pytest.raises(ValueError, match=f"got {len(words)} words and {len(weights)} weights"):
         plots.word_weights(words, weights)
+
+
+# --- general -----------------------------------------------------------------------------------------------------
+
+
+def test_lines_draw_points_in_order_bands_and_names() -> None:
+    series = {"ours": [(100, 3, 2, 4), (10, 5, 4, 6)], "theirs": [(10, 1, 1, 1), (100, 2, 2, 2)]}
+    ax = plots.lines(series, "size", "words", log="x")
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[10, 5], [100, 3]], [[10, 1], [100, 2]]]
+    assert len(ax.collections) == 2 and (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    assert {"ours", "theirs", "size", "words", "100"} <= set(strings(ax))
+
+
+def test_lines_without_bands_have_none_and_one_line_needs_no_name() -> None:
+    ax = plots.lines({"only": [(1, 2), (2, 3)]}, "x", "y", dots=False)
+    assert not ax.collections and ax.lines[0].get_marker() == "None" and "only" not in strings(ax)
+
+
+def test_log_axes_say_plain_numbers_at_powers_of_ten() -> None:
+    ax = plots.lines({"Zipf": [(1, 1e6), (1e5, 1)]}, "rank", "count", log="xy")
+    assert {"1", "10", "10,000", "1,000,000"} <= set(strings(ax))
+    assert "2" not in strings(ax) and "20" not in strings(ax)
+
+
+def test_a_map_has_each_word_at_its_place_and_a_legend_of_groups() -> None:
+    ax = plots.word_map({"good": (0, 1), "$9": (2, 3)}, groups={"good": "praise"})
+    places = {text.get_text(): text.xy for text in ax.texts}
+    assert places == {"good": (0, 1), "$9": (2, 3)}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["praise"]
+    assert ax.texts[0].get_color() == plots.BLUE and ax.texts[1].get_color() == plots.GREY
+
+
+def test_a_heatmap_shows_the_matrix() -> None:
+    ax = plots.heatmap([[0.1, 0.9, 0.2]], ["a"], ["x", "y", "z"], "share", numbers=".1f")
+    assert ax.images[0].get_array().tolist() == [[0.1, 0.9, 0.2]]
+    assert {"0.1", "0.9", "0.2", "a", "x", "share"} <= set(strings(ax))
+
+
+@pytest.mark.parametrize(("draw", "message"), [
+    (lambda: plots.lines({}, "x", "y"), "1 to 6 series"),
+    (lambda: plots.lines({"a": []}, "x", "y"), "'a': 0"),
+    (lambda: plots.word_map({}), "at least one word"),
+    (lambda: plots.heatmap([[1, 2]], ["a"], ["b"], "share"), r"\[1, 1\].*\[1, 2\]"),
+])
+def test_general_pictures_refuse_what_they_cannot_draw(draw: Callable[[], Axes], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_words_of_a_crowded_map_stand_apart_and_close_to_their_dots() -> None:
+    rng = np.random.default_rng(0)
+    ax = plots.word_map({f"word{number:02d}": tuple(rng.normal(size=2)) for number in range(30)})
+    boxes = {text.get_text(): text.get_window_extent() for text in texts(ax) if text in ax.texts}
+    assert len(boxes) == 30 and not any(a.overlaps(b) for a, b in combinations(boxes.values(), 2))
+    for text in ax.texts:
+        x, y = ax.transData.transform(text.xy)
+        box = boxes[text.get_text()].padded(12)
+        assert box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
+
+
+def test_a_tenfold_log_axis_has_numbers_enough() -> None:
+    ax = plots.lines({"only": [(3, 0.02), (30, 0.5)]}, "x", "y", log="xy")
+    assert {"5", "10", "20", "0.05", "0.1", "0.2"} <= set(strings(ax))
+
+
+def test_numbers_are_white_on_dark_cells_and_absent_unless_asked_for() -> None:
+    values = [[0.0, 1.0], [0.5, 0.8]]
+    dark = [text.get_color() == plots.PAPER for text in plots.heatmap(values, "ab", "xy", "", numbers=".1f").texts]
+    assert dark == [False, True, False, True]
+    assert not plots.heatmap(values, ["a", "b"], ["x", "y"], "share").texts
