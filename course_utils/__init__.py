@@ -13,6 +13,7 @@ evaluation      metrics with intervals, and the baseline to beat
 classification  texts and a checkpoint in, a scored classifier out
 environment     is this machine ready for the course?
 plots           every picture of the course
+checks          the exercises' checks: check("02.3", answer)
 finetune        the main job on a command line: python -m course_utils.finetune --help
 predict         a label for a text: python -m course_utils.predict --help
 

@@ -64,10 +64,10 @@ def _rows(ax: Axes, names: Sequence[str]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def _legend(ax: Axes) -> None:
+def _legend(ax: Axes, columns: int) -> None:
     """The names of what is drawn, in their colours, above the Axes."""
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL, labelcolor="linecolor",
-              handletextpad=0.2, columnspacing=1.5, borderaxespad=0)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=SMALL,
+              labelcolor="linecolor", handletextpad=0.2, columnspacing=1.5, borderaxespad=0)
 
 
 def _table(ax: Axes, shades: np.ndarray, rows: Sequence[str], columns: Sequence[str], axis_names: tuple[str, str],
@@ -247,7 +247,7 @@ def slices(accuracies: Mapping[str, Mapping[str, tuple[float, int]]], ax: Axes |
     ax.hlines(range(len(rows)), lows, highs, color=PALE, linewidth=3, zorder=1)
     for (model, values), colour, marker in zip(points.items(), PALETTE, MARKERS, strict=False):
         ax.plot(values, range(len(rows)), marker, color=colour, markersize=7, markeredgecolor=PAPER, label=model)
-    _legend(ax)
+    _legend(ax, 3)
     return ax
 
 
@@ -342,8 +342,7 @@ def word_map(points: Mapping[str, tuple[float, float]], ax: Axes | None = None, 
     points: {word: (x, y)}. groups: {word: group}, for some words or all; the others are grey. A word stands beside
     its dot, where it overlaps least. Raises ValueError for no points, or more groups than colours.
     """
-    groups = groups or {}
-    names = list(dict.fromkeys(groups.values()))
+    names = list(dict.fromkeys((groups := groups or {}).values()))
     if not points or len(names) > len(PALETTE):
         raise ValueError(f"expected at least one word and at most {len(PALETTE)} groups, got {len(points)} words and "
                          f"{len(names)} groups")
@@ -355,14 +354,15 @@ def word_map(points: Mapping[str, tuple[float, float]], ax: Axes | None = None, 
         ax.plot(*np.reshape(members, (-1, 2)).T, marker, color=colour, markersize=4, label=name)
     ax.margins(0.1, 0.06)
     for word, shift in zip(points, _beside(ax, points), strict=True):
-        _write(ax, *points[word], word, shift, va="bottom", color=looks[groups.get(word)][0])
+        _write(ax, *points[word], word, shift, va="bottom", color=looks[groups.get(word)][0],
+               ha={4: "left", -4: "right", 0: "center"}[shift[0]])
     if names:
-        _legend(ax)
+        _legend(ax, len(names))
     return ax
 
 
 def _beside(ax: Axes, points: Mapping[str, tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where each word's lower left corner goes, in points from its dot: where it covers least of what is there."""
+    """Where each word goes, in points from its dot, right (4), left (-4) or centred (0): where it covers the least."""
     ax.get_xlim()  # settles the limits, on which the next lines depend
     size = ax.bbox.size * 72 / ax.figure.dpi
     dots = (ax.transScale + ax.transLimits).transform(list(points.values())) * size  # [num_words, 2]
@@ -370,8 +370,9 @@ def _beside(ax: Axes, points: Mapping[str, tuple[float, float]]) -> list[tuple[f
     taken, shifts = [*edges, *np.hstack([dots - 2, dots + 2])], []  # boxes: left, bottom, right, top
     for word, dot in zip(points, dots, strict=True):
         width, height = 0.62 * SMALL * len(word), 1.2 * SMALL
-        tried = [(x, y) for y in (-height / 2, 2, -height - 2) for x in (4, -width - 4, -width / 2)]
-        boxes = np.array([(*(dot + place), *(dot + place + (width, height))) for place in tried])
+        tried = [(x, y) for y in (-height / 2, 2, -height - 2) for x in (4, -4, 0)]
+        corners = dot + [(x - width * (4 - x) / 8, y) for x, y in tried]  # lower left
+        boxes = np.hstack([corners, corners + np.array([width, height])])
         low, high = np.hsplit(np.array(taken), 2)
         sides = np.minimum(boxes[:, None, 2:], high) - np.maximum(boxes[:, None, :2], low)
         best = sides.clip(min=0).prod(axis=2).sum(axis=1).argmin()
@@ -383,10 +384,10 @@ def heatmap(values: Any, rows: Sequence[str], columns: Sequence[str], what: str,
             numbers: str = "", axis_names: tuple[str, str] = ("", "")) -> Axes:
     """A matrix as shades of blue, its rows and columns named, with a colour bar that says `what` they measure.
 
-    values: [num_rows, num_columns]. numbers: a format to print in each cell (".2f"), or nothing. axis_names: what
+    values: [num_rows, num_columns]. numbers: a format to print in each cell (".2f", "d"), or none. axis_names: what
     columns and rows are. Raises ValueError where the names do not fit the shape, or there are no values.
     """
-    matrix = np.asarray(values, dtype=float)
+    matrix = np.asarray(values)
     if matrix.shape != (len(rows), len(columns)) or not matrix.size:
         raise ValueError(f"expected values of shape [{len(rows)}, {len(columns)}] for these names, at least one, got "
                          f"{list(matrix.shape)}")

@@ -351,3 +351,4 @@ def test_numbers_are_white_on_dark_cells_and_absent_unless_asked_for() -> None:
     dark = [text.get_color() == plots.PAPER for text in plots.heatmap(values, "ab", "xy", "", numbers=".1f").texts]
     assert dark == [False, True, False, True]
     assert not plots.heatmap(values, ["a", "b"], ["x", "y"], "share").texts
+    assert plots.heatmap([[7]], ["a"], ["x"], "count", numbers="d").texts[0].get_text() == "7"

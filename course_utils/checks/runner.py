@@ -150,7 +150,7 @@ def _text(expected: Any) -> str:
 
 def _examine_function(exercise: Exercise, answer: Any) -> str:
     if not callable(answer):
-        raise _Wrong(expected="your function itself, by its name, without calling it", got=show(answer))
+        raise _Wrong(expected="your function itself", got=show(answer), hint="Its name alone, without parentheses.")
     cases = exercise.cases()
     with _time_limit(exercise.seconds):
         for number, case in enumerate(cases):

@@ -124,7 +124,7 @@ def test_an_error_within_a_library_is_told_at_the_learners_line(say: Say) -> Non
 @pytest.mark.parametrize(("answer", "words"), [
     (lambda: [], "takes 0 positional arguments"),
     (lambda numbers: exit(3), "SystemExit: 3"),
-    ([2], "your function itself, by its name"),
+    ([2], "Its name alone, without parentheses"),
 ])
 def test_odd_answers_are_told(answer: Any, words: str, say: Say) -> None:
     assert words in say("77.1", answer)
