@@ -1,7 +1,10 @@
 """The reusable code of *Words to BERT*, one idea a module.
 
 config          BertConfig and TrainConfig: every setting, validated, with its unit
-text            from a raw review to clean text
+text            from a raw review to clean text, and BERT's normalization and words
+unicode_tables  the sets of characters that these need, the same under every Python
+subwords        learning from counted words which pieces to merge
+tokenization    WordPiece: text to ids and back, equal to transformers'
 hub             downloads that are retried, checked and healed
 data            reviews, splits and batches
 model           the BERT, from embeddings to heads

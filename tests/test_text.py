@@ -7,8 +7,10 @@ import unicodedata
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from course_utils.text import clean
+from course_utils.text import clean, normalize, pre_tokenize
 
 
 @pytest.mark.parametrize(("raw", "expected"), [
@@ -128,3 +130,20 @@ def test_a_long_review_keeps_every_word():
     raw = "<br />".join(words)
     assert len(raw) > 100_000
     assert clean(raw) == " ".join(words)
+
+
+CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("context", ["a{}b", "a\u0345{}\u0334b\u0898{}\u302e"])
+def test_every_code_point_is_normalized_as_by_the_library(lowercase, context):
+    theirs = BertNormalizer(lowercase=lowercase).normalize_str
+    texts = [context.format(character, character) for character in CHARACTERS]
+    assert [text for text in texts if normalize(text, lowercase=lowercase) != theirs(text)] == []
+
+
+def test_every_code_point_parts_words_as_in_the_library():
+    theirs = BertPreTokenizer().pre_tokenize_str
+    texts = [f"a{character}b" for character in CHARACTERS]
+    assert [text for text in texts if pre_tokenize(text) != [word for word, _ in theirs(text)]] == []

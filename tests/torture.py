@@ -1,0 +1,25 @@
+"""Texts on which tokenizers go wrong; every one can be encoded in UTF-8."""
+
+TORTURE = [
+    "", " ", "\t\n\r ", "\0", "a\0b", "isn't it?!", "U.S.A. $5 50% a_b x^2 ~`|<>=+", "[SEP]",
+    "a[SEP]b [MASK] [mask]",
+    "[ SEP ] [CLS][PAD][UNK]", "[SE\x85P] [S\0EP]", "[SEP", "##ing # # ##",
+    "Café Ångström naïve façade",
+    "cafe\u0301 A\u030angstro\u0308m", "e\u0301\u0327\u0323 \u0301\u0301", "\u0301start",
+    "İstanbul ı I ſ K Å",
+    "ΟΔΟΣ Σ ς ΑΣ. ΑΣΑ", "STRASSE Straße ẞ ﬁne ﬀ Ⅷ ² ½ ①", "单词的文本处理", "a单词b 文，本。",
+    "日本語のテキスト カタカナ ﾊﾝｶｸ",
+    "한국어 텍스트 \u1112\u1161\u11ab", "ภาษาไทยไม่เว้นวรรค", "مرحبا بالعالم َُِ", "שָׁלוֹם עולם",
+    "हिन्दी क्षत्रिय",
+    "👍🏽 👨\u200d👩\u200d👧 ❤\ufe0f 🏴\U000e0067\U000e0062\U000e007f 🇩🇪",
+    "a\u200bb\u200cc\u200dd\ufeffe\u00adf\u2060g",
+    "a\x0bb\x0cc\x1cd\x1fe\x85f\x7fg\x80h", "a\xa0b\u2003c\u2028d\u2029e\u202ff\u3000g\u1680h\u180ei",
+    "\ue000 a\uf8ffb \U000f0000\U0010fffd", "\ufffd a\ufffdb \ufffe\uffff \u0378 a\u0378b \U0003fffd\U000e0fff",
+    "\u202eright to left\u202c", "—–‐‑ “q” ‘s’ … · ¿¡ § ¶ «»", "𝒜𝔅 ℌ ™ © ® № ℃",
+    "\u0898\u0899a\u1abf \U00011938 \U0001e4ec",
+    "\U00010d50\ua7cb\u1c89 \u2e5d\u2e55", "\U0002b820\U0002b81f\U0002ceb0\U00030000\uf900\U0002f800",
+    "\u302e\u302f a\u302e\u0334",
+    "x" * 99, "x" * 100, "x" * 101, "é" * 101, "e\u0301" * 100, "." * 1000, "a" * 100_000, "good" * 25_000, "单" * 500,
+    "a" + "\u0301" * 1000 + "b", "http://x.org/?a=1&b=2#c", "I <3 this :-) <br /><br />10/10!!!",
+    "don’t can't won`t",
+]
