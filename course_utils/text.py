@@ -120,7 +120,7 @@ _IS_CONTROL = re.compile(f"[{_character_class(unicode_tables.CONTROL)}]+")
 _IS_SPACE = re.compile(f"[{_SPACE}]")
 _IS_CJK = re.compile(f"[{_CJK}]")
 _IS_MARK = re.compile(f"[{_character_class(unicode_tables.MARKS)}]+")
-_NOT_DECOMPOSED = re.compile(f"([{_character_class(unicode_tables.NOT_DECOMPOSED)}])")
+_NOT_DECOMPOSED = re.compile(f"([{_character_class(unicode_tables.NOT_DECOMPOSED)}]+)")
 _WORD = re.compile(f"[{_PUNCTUATION}]|[^{_PUNCTUATION}{_SPACE}]+")
 _SMALL = {code: code + distance for (first, last), distance in unicode_tables.NEW_CAPITALS.items()
           for code in range(first, last + 1)} | {ord("Σ"): "σ"}  # lower() alone writes ς at the end of a word
@@ -132,6 +132,8 @@ def normalize(text: str, *, lowercase: bool = True) -> str:
     Equal to the fast BERT tokenizer of `transformers` on every text. `lowercase=False` is for the cased models,
     which keep accents, too.
     """
+    if text.isascii() and text.isprintable():  # most of English, and nothing below would change but capitals
+        return text.lower() if lowercase else text
     text = _IS_CONTROL.sub("", text)  # invisible, and would make two words of what looks like one
     text = _IS_SPACE.sub(" ", text)  # tabs, line ends and wide blanks all part words
     text = _IS_CJK.sub(r" \g<0> ", text)  # Chinese is written without blanks: each character becomes a word
@@ -153,3 +155,16 @@ def _to_lower(text: str) -> str:
 def pre_tokenize(text: str) -> list[str]:
     """The words of a normalized text: what blanks part, and each punctuation sign by itself (isn ' t)."""
     return _WORD.findall(text)
+
+
+# --- GPT-2's pre-tokenization ------------------------------------------------------------------------------------
+
+_LETTER, _NUMBER = _character_class(unicode_tables.LETTERS), _character_class(unicode_tables.NUMBERS)
+_BYTE_WORD = re.compile(  # the pattern of openai/gpt-2's encoder.py; for its \p{L} and \p{N}, `re` has no names
+    rf"'s|'t|'re|'ve|'m|'ll|'d| ?[{_LETTER}]+| ?[{_NUMBER}]+| ?[^{_SPACE}{_LETTER}{_NUMBER}]+"
+    rf"|[{_SPACE}]+(?![^{_SPACE}])|[{_SPACE}]+")
+
+
+def pre_tokenize_bytes(text: str) -> list[str]:
+    """The words of any text as GPT-2 parts them, each with the blank before it; joined, they are the text again."""
+    return _BYTE_WORD.findall(text)

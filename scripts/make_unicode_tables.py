@@ -2,21 +2,24 @@
 
     python scripts/make_unicode_tables.py
 
-Rust's libraries and Python each carry tables of another Unicode version. Run again when tests/test_text.py finds a
-difference, which may come with a new Python or a new release of `tokenizers`.
+Rust's libraries and each Python carry tables of another Unicode version. The tables hold under every Python that is not
+older than the one that wrote them, so write them with the oldest that the course admits. Run again when
+tests/test_text.py finds a difference, which may come with a new release of `tokenizers`.
 """
 
 from __future__ import annotations
 
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers.normalizers import NFD, BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 
 TARGET = Path(__file__).resolve().parents[1] / "course_utils" / "unicode_tables.py"
+OLDEST = (3, 11)
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 HEADER = '''"""Unicode as the Rust `tokenizers` library sees it. Written by scripts/make_unicode_tables.py; do not edit.
 
@@ -27,7 +30,9 @@ COMMENTS = {
     "CONTROL": "Removed: control, format and private-use characters and U+FFFD.",
     "MARKS": "Nonspacing marks (Mn), which are the accents once a letter is decomposed.",
     "PUNCTUATION": "Each is a word of its own: all of ASCII's signs, and Unicode's categories P.",
-    "NOT_DECOMPOSED": "Newer than Rust's NFD: neither taken apart nor sorted among the marks around it.",
+    "NOT_DECOMPOSED": "Newer than Rust's NFD, or yet to come: neither taken apart nor sorted among marks around it.",
+    "LETTERS": "Unicode's categories L, which GPT-2's pattern names \\p{L}.",
+    "NUMBERS": "Unicode's categories N, which it names \\p{N}.",
     "NEW_CAPITALS": "Newer than Python's lower(): ranges of capitals, then the distance to the small letter.",
 }
 
@@ -36,15 +41,25 @@ def find_tables() -> dict[str, str]:
     """The value of each table; takes some twenty seconds."""
     clean = BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=False).normalize_str
     strip = BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
-    words, nfd = BertPreTokenizer().pre_tokenize_str, NFD().normalize_str
+    words, byte_words = BertPreTokenizer().pre_tokenize_str, ByteLevel(add_prefix_space=False).pre_tokenize_str
     return {
         "CONTROL": in_ranges(c for c in CHARACTERS if clean(f"a{c}b") == "ab"),
         "MARKS": in_ranges(c for c in CHARACTERS if strip.normalize_str(f"a{c}b") == "ab"),
         "PUNCTUATION": in_ranges(c for c in CHARACTERS if len(words(f"a{c}b")) == 3),
-        # U+0345 sorts after, and U+0334 before, every mark of another class.
-        "NOT_DECOMPOSED": in_ranges(c for c in CHARACTERS if unicodedata.normalize("NFD", f"a\u0345{c}\u0334b")
-                                    != nfd(f"a\u0345{c}\u0334b")),
+        "NOT_DECOMPOSED": in_ranges(c for c in CHARACTERS if is_new(c)),
+        "LETTERS": in_ranges(c for c in CHARACTERS if len(byte_words(f"a{c}b")) == 1),
+        "NUMBERS": in_ranges(c for c in CHARACTERS if len(byte_words(f"1{c}2")) == 1),
     }
+
+
+def is_new(character: str) -> bool:
+    """Whether Rust's NFD leaves the character alone while Python's does not, or will not once it knows it.
+
+    A newer Python knows more characters, and treats none that an older one knew in another way: Unicode promises both.
+    """
+    text = f"a\u0345{character}\u0334b"  # U+0345 sorts after, and U+0334 before, every mark of another class
+    return NFD().normalize_str(text) == text and (
+        unicodedata.category(character) == "Cn" or unicodedata.normalize("NFD", text) != text)
 
 
 def find_capitals() -> dict[tuple[int, int], int]:
@@ -73,6 +88,8 @@ def in_ranges(characters: Iterable[str]) -> str:
 
 
 def main() -> None:
+    if sys.version_info[:2] != OLDEST:
+        sys.exit(f"Write the tables with Python {OLDEST[0]}.{OLDEST[1]}; a newer one leaves out what it knows itself.")
     parts = [HEADER]
     for name, value in find_tables().items():
         lines = "\n".join(f'    "{line} "' for line in textwrap.wrap(value, 110, break_on_hyphens=False))

@@ -249,3 +249,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 gc.collect()
 gc.freeze()  # each fit ends with a garbage collection, which need not walk through all of torch and transformers again
+
+
+def change_tokenizer(folder: Path, **sections: object) -> None:
+    """Overwrite settings in a saved tokenizer.json: whole sections, or some settings of one."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text("utf-8"))
+    for name, value in sections.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) and content[name] else value
+    file.write_text(json.dumps(content), "utf-8")

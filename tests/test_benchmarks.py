@@ -89,3 +89,23 @@ def test_missing_package_is_skipped_by_name(bench: ModuleType, monkeypatch: pyte
     monkeypatch.setattr(bench, "find_spec", lambda name: None)
     assert bench.main(["--checkpoint", "minilm"]) == 0
     assert "skipped" in (said := capsys.readouterr().out) and bench.MINILM_PACKAGE in said
+
+
+@pytest.mark.parametrize("with_minilm", [True, False])
+def test_encoding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_minilm: bool) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in ("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # so that what the import sets is taken back
+    encoding = importlib.import_module("bench_encoding")
+    if not with_minilm:
+        monkeypatch.setattr(encoding, "find_spec", lambda name: None)
+    command = ["--texts", "50", "--block", "20", "--rounds", "2", "--vocab-size", "500"]
+    assert encoding.main(command) == 0
+    said = capsys.readouterr().out
+    assert "50 texts" in said and "3 blocks of 20 texts, 2 rounds" in said and "different ids: 0" in said
+    least, most = (float(re.search(rf"{word} (\d+\.\d+) x", said)[1]) for word in ("least", "most"))
+    assert 0 < least <= most
+
+    monkeypatch.setattr(encoding.WordPieceTokenizer, "encode", lambda self, text: [len(text)])
+    assert encoding.main(command) == 1
+    assert "different ids: 100" in capsys.readouterr().out  # each of the 50, in both rounds

@@ -3,14 +3,15 @@
 import random
 import time
 import unicodedata
+from itertools import accumulate
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 
-from course_utils.text import clean, normalize, pre_tokenize
+from course_utils.text import clean, normalize, pre_tokenize, pre_tokenize_bytes
 
 
 @pytest.mark.parametrize(("raw", "expected"), [
@@ -136,7 +137,8 @@ CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE0
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
-@pytest.mark.parametrize("context", ["a{}b", "a\u0345{}\u0334b\u0898{}\u302e"])
+# The marks of the second are spacing, so that they stay: no new mark can stand between both without being sorted.
+@pytest.mark.parametrize("context", ["a{}b", "a\U0001d16d{}\U0001d165b\u0898{}\u302e"])
 def test_every_code_point_is_normalized_as_by_the_library(lowercase, context):
     theirs = BertNormalizer(lowercase=lowercase).normalize_str
     texts = [context.format(character, character) for character in CHARACTERS]
@@ -147,3 +149,18 @@ def test_every_code_point_parts_words_as_in_the_library():
     theirs = BertPreTokenizer().pre_tokenize_str
     texts = [f"a{character}b" for character in CHARACTERS]
     assert [text for text in texts if pre_tokenize(text) != [word for word, _ in theirs(text)]] == []
+
+
+def test_every_code_point_parts_words_for_bytes_as_in_the_library():
+    theirs = ByteLevel(add_prefix_space=False).pre_tokenize_str
+    texts = [f"a{character}1{character}!{character}{character} a" for character in CHARACTERS]
+    different = [text for text in texts if list(accumulate(map(len, pre_tokenize_bytes(text))))
+                 != [end for _, (_, end) in theirs(text)]]
+    assert different == []
+
+
+@steady
+@given(st.text(st.characters(exclude_categories=["Cs"])) | st.lists(st.sampled_from([*PIECES, "'s", "_"])).map("".join))
+def test_words_for_bytes_lose_nothing(raw):
+    words = pre_tokenize_bytes(raw)
+    assert "".join(words) == raw and all(words)

