@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from course_utils import checkpoint as checkpoints
 from course_utils import data, evaluation, hardware, hub
 from course_utils.config import BertConfig, ClassificationConfig, TrainConfig
+from course_utils.records import checkpoint_name, finished_result, identity_of, record_of
 from course_utils.text import clean
-from course_utils.training import FitResult, fit
+from course_utils.training import fit
 
 TINY = BertConfig(vocab_size=4096, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256)
 
@@ -124,11 +123,9 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     `resume` it first deletes the run that the folder holds, and nothing else there. None if stopped by `stop_after`.
     Raises ValueError when the folder holds another run, or the data are unfit.
     """
-    if not resume:
-        checkpoints.delete_run(output_dir)
-    if finished := _finished_result(task, config, output_dir):
+    identity = identity_of(task.to_dict(), "checkpoint")
+    if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
         return finished
-    checkpoints.ensure_writable(output_dir)
     with hardware.make_accelerator().main_process_first():
         splits = _splits(task, config.seed)
         tokenizer, model = start_from(task.checkpoint, splits[0]["text"], task, seed=config.seed)
@@ -138,18 +135,19 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     collate = partial(data.collate, pad_token_id=tokenizer.pad_token_id)
 
     def measure(model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        found = evaluation.evaluate(model, validation_features, collate=collate, accelerator=accelerator)
-        return {"accuracy": found.accuracy, "loss": found.loss}
+        now = evaluation.evaluate(model, validation_features, collate=collate, accelerator=accelerator)
+        return {"accuracy": now.accuracy, "loss": now.loss}
 
     fitted = fit(model, train_features, config, compute_loss=compute_loss, collate=collate, output_dir=output_dir,
                  evaluate=measure if validation_features else None, stop_after=stop_after, progress=progress,
-                 identity=_identity(task))
+                 identity=identity)
     if not fitted.finished:
         return None
     found = evaluation.evaluate(model, scored_features, collate=collate, accelerator=fitted.accelerator,
                                 seed=config.seed, progress=progress)
     if PartialState().is_main_process:
-        _finish(output_dir, model, tokenizer, _result(task, config, fitted, found, splits, command))
+        run = record_of(fitted, {**identity, **config.to_dict()}, command)
+        _finish(output_dir, model, tokenizer, {**_scores(task, found, splits), **run})
     PartialState().wait_for_everyone()
     return json.loads((output_dir / "result.json").read_text(encoding="utf-8"))
 
@@ -161,25 +159,6 @@ def _finish(output_dir: Path, model: nn.Module, tokenizer: transformers.PreTrain
         checkpoints.save_classifier(output_dir, model, tokenizer)
     checkpoints.write_json(output_dir / "result.json", result)
     checkpoints.remove_states(output_dir / "state")
-
-
-def _identity(task: ClassificationConfig) -> dict[str, Any]:
-    """The task's settings without a path of this machine: a folder is known by its weights."""
-    weights = Path(task.checkpoint).expanduser() / "model.safetensors"
-    known = {"checkpoint_sha256": checkpoints.sha256(weights)} if weights.is_file() else {}
-    return {**task.to_dict(), "checkpoint": checkpoint_name(task.checkpoint), **known}
-
-
-def _finished_result(task: ClassificationConfig, config: TrainConfig, output_dir: Path) -> dict[str, Any] | None:
-    path = output_dir / "result.json"
-    if not path.exists():
-        return None
-    result = json.loads(path.read_text(encoding="utf-8"))
-    now = {**_identity(task), **config.identity()}
-    saved = result.get("config", {})
-    checkpoints.refuse_other_run(output_dir, {name: saved.get(name) for name in now}, now)
-    checkpoints.remove_states(output_dir / "state")  # if it was killed before it could
-    return result
 
 
 def _splits(task: ClassificationConfig, seed: int) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
@@ -196,9 +175,9 @@ def _splits(task: ClassificationConfig, seed: int) -> tuple[datasets.Dataset, da
     return train, validation, scored
 
 
-def _result(task: ClassificationConfig, config: TrainConfig, fitted: FitResult, found: evaluation.Evaluation,
-            splits: Sequence[datasets.Dataset], command: str) -> dict[str, Any]:
-    """The record of a run, as result.json holds it: JSON-ready, with no path of this machine."""
+def _scores(task: ClassificationConfig, found: evaluation.Evaluation,
+            splits: Sequence[datasets.Dataset]) -> dict[str, Any]:
+    """What the run reached and on what, beside the baseline, JSON-ready."""
     train, _, scored = splits
     baseline = evaluation.tfidf_baseline(train["text"], train["label"], scored["text"], scored["label"])
     phenomena = scored["phenomenon"] if "phenomenon" in scored.column_names else None
@@ -210,30 +189,7 @@ def _result(task: ClassificationConfig, config: TrainConfig, fitted: FitResult, 
         "baseline_accuracy": baseline.accuracy, "baseline_interval": list(baseline.interval),
         "dataset": task.dataset, "scored_split": task.scored_split,
         "checkpoint_name": checkpoint_name(task.checkpoint),
-        "train_examples": len(train), "test_examples": found.num_examples, "seed": config.seed,
-        "train_seconds": round(fitted.train_seconds, 3), "examples_per_second": round(fitted.examples_per_second, 2),
-        "resumed_from_steps": fitted.resumed_from_steps, "best_step": fitted.best_step, **slices,
-        "metrics": found.to_dict(), "config": {**_identity(task), **config.to_dict()},
-        "precision": fitted.hardware.to_dict(), "hardware": hardware.describe(), "command": command,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in (
-            "torch", "transformers", "datasets", "accelerate", "tokenizers", "scikit-learn")}},
-        "curve": thin_curve(fitted.history),
-        "evaluations": [entry for entry in fitted.history if "loss" not in entry],
-    }
-
-
-def checkpoint_name(checkpoint: str) -> str:
-    """A Hub name as it is; of a folder only its own name, since the rest belongs to one machine."""
-    folder = Path(checkpoint).expanduser()
-    return folder.absolute().name if folder.exists() else checkpoint
-
-
-def thin_curve(history: Sequence[dict[str, float]], num_points: int = 200) -> list[dict[str, float]]:
-    """The loss curve as at most `num_points` means over equal stretches of updates."""
-    updates = [entry for entry in history if "loss" in entry]
-    stretches = [part for part in np.array_split(np.arange(len(updates)), num_points) if len(part)]
-    return [{"step": updates[part[-1]]["step"], "learning_rate": updates[part[-1]]["learning_rate"],
-             "loss": round(float(np.mean([updates[i]["loss"] for i in part])), 5)} for part in stretches]
+        "train_examples": len(train), "test_examples": found.num_examples, **slices, "metrics": found.to_dict()}
 
 
 # --- a fine-tuned folder at work ---------------------------------------------------------------------------------

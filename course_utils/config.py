@@ -158,3 +158,42 @@ class ClassificationConfig(_Settings):
                  f"scored_split must be 'test' or 'validation', got {self.scored_split!r}")
         _require(self.scored_split == "test" or self.validation_examples > 0,
                  "scored_split='validation' needs validation_examples above 0, got 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(_Settings):
+    """What a pre-training run reads, which BERT it makes, and by which objective. Raises ValueError for bad values."""
+
+    dataset: str = _setting("course", "'course' (the reviews that come with it) or 'imdb' (the real ones)")
+    objective: str = _setting("mlm", "'mlm' (masked tokens), 'mlm+nsp' (and the next sentence) or 'clm' (a GPT's)")
+    static_masking: bool = _setting(False, "mask a text the same way in each epoch, not anew")
+    start_from: str = _setting("", "a folder of an earlier run to go on from; empty: random weights, a new vocabulary")
+    vocab_size: int = _setting(8192, "tokens of a new vocabulary, at most")
+    hidden_size: int = _setting(256, "width of each token's vector")
+    num_hidden_layers: int = _setting(4, "encoder layers")
+    num_attention_heads: int = _setting(4, "heads a layer")
+    intermediate_size: int = _setting(1024, "width of the feed-forward layer")
+    max_position_embeddings: int = _setting(512, "longest sequence that the model can ever read, in tokens")
+    hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)")
+    attention: str = _setting("explicit", "'sdpa' (fused) or 'explicit' (the formula; faster on CPUs at 128 tokens)")
+    max_length: int = _setting(128, "longest training sequence in tokens; longer texts are cut into equal pieces")
+    train_texts: int = _setting(0, "texts to train on; 0 = all of train and unsupervised but those held out")
+    validation_texts: int = _setting(500, "texts held out of these to measure the loss on")
+
+    def __post_init__(self) -> None:
+        _require(self.objective in ("mlm", "mlm+nsp", "clm"),
+                 f"objective must be 'mlm', 'mlm+nsp' or 'clm', got {self.objective!r}")
+        _require(self.attention in ("sdpa", "explicit"),
+                 f"attention must be 'sdpa' or 'explicit', got {self.attention!r}")
+        _require(8 <= self.max_length <= self.max_position_embeddings,
+                 f"max_length must lie between 8 and max_position_embeddings={self.max_position_embeddings}, got "
+                 f"{self.max_length}")
+        _require(self.train_texts >= 0, f"train_texts must not be negative, got {self.train_texts}")
+        _require(self.validation_texts >= 1, f"validation_texts must be at least 1, got {self.validation_texts}")
+        self.bert(self.vocab_size)  # which checks the sizes
+
+    def bert(self, vocab_size: int) -> BertConfig:
+        """The shape of the model with a vocabulary of this size."""
+        shared = {field.name for field in fields(BertConfig)} & {field.name for field in fields(self)}
+        return BertConfig(**{**{name: getattr(self, name) for name in shared}, "vocab_size": vocab_size,
+                             "attention_probs_dropout_prob": 0.0})

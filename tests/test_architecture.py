@@ -23,7 +23,8 @@ GRAPH: dict[str, set[str]] = {
     "unicode_tables": set(),
     "text": {"unicode_tables"},
     "subwords": set(),
-    "tokenization": {"subwords", "text"},
+    "tokenizer_files": set(),
+    "tokenization": {"subwords", "text", "tokenizer_files"},
     "hub": set(),
     "hardware": set(),
     "environment": set(),
@@ -34,14 +35,19 @@ GRAPH: dict[str, set[str]] = {
     "data": {"hub"},
     "evaluation": {"data"},
     "training": {"checkpoint", "config", "data", "hardware", "optimization"},
-    "classification": {"checkpoint", "config", "data", "evaluation", "hardware", "hub", "text", "training"},
-    "finetune": {"classification", "config"},
+    "records": {"checkpoint", "hardware", "training"},
+    "classification": {"checkpoint", "config", "data", "evaluation", "hardware", "hub", "records", "text", "training"},
+    "pretraining": {"checkpoint", "config", "data", "hardware", "model", "records", "text", "tokenization",
+                    "training"},
+    "command_line": set(),
+    "finetune": {"classification", "command_line", "config"},
+    "pretrain": {"command_line", "config", "pretraining"},
     "predict": {"classification"},
 }
 GENERATED = {"unicode_tables"}  # data, written by a script
-COMMAND_LINES = {"finetune", "predict", "pretrain"}  # the only ones that print
+COMMAND_LINES = {"command_line", "finetune", "predict", "pretrain"}  # the only ones that print
 FREE_OF_LIBRARIES = {"config", "text"}  # the standard library is enough for these
-MAX_MODULE_LINES, MAX_PACKAGE_LINES, MAX_FUNCTION_LINES = 400, 2600, 30  # package: see lines_with_code; without checks/
+MAX_MODULE_LINES, MAX_PACKAGE_LINES, MAX_FUNCTION_LINES = 400, 3100, 30  # package: see lines_with_code; without checks/
 LONG_FUNCTIONS: dict[str, str] = {}  # "module.function": why it may be longer
 
 # Names of distributions that differ from the name one imports.

@@ -11,17 +11,16 @@ from transformers import AutoModelForSequenceClassification, BertModel, BertToke
 
 from course_utils.checkpoint import save_classifier
 from course_utils.classification import (
-    checkpoint_name,
     compute_loss,
     encode,
     load_classifier,
     predict_probabilities,
     start_from,
-    thin_curve,
     trained_cut,
 )
 from course_utils.config import ClassificationConfig
 from course_utils.data import collate
+from course_utils.records import checkpoint_name, thin_curve
 
 TEXTS = [row["text"] for row in tiny_reviews(24)]
 SHORT = ClassificationConfig(max_length=32)

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from course_utils import classification, data, finetune, predict
 from course_utils.checkpoint import newest_state
+from course_utils.command_line import command_in_words
 from course_utils.config import ClassificationConfig, TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,12 +92,12 @@ def test_wrong_arguments_end_with_usage(arguments, words, capsys):
 
 def test_the_command_is_told_without_a_path(tmp_path):
     given = ["--dataset", "imdb", "--output-dir", "/home/me/runs", f"--checkpoint={tmp_path}", "--seed=3", "--resume"]
-    assert finetune.command_in_words(given) == (
+    assert command_in_words("finetune", given) == (
         "python -m course_utils.finetune --dataset imdb --output-dir $OUTPUT_DIR --checkpoint=$CHECKPOINT --seed=3 "
         "--resume")
-    assert finetune.command_in_words(["--checkpoint", str(tmp_path), "--output-dir=out"]) == (
+    assert command_in_words("finetune", ["--checkpoint", str(tmp_path), "--output-dir=out"]) == (
         "python -m course_utils.finetune --checkpoint $CHECKPOINT --output-dir=$OUTPUT_DIR")
-    assert finetune.command_in_words(["--checkpoint", "owner/name"]).endswith("--checkpoint owner/name")
+    assert command_in_words("finetune", ["--checkpoint", "owner/name"]).endswith("--checkpoint owner/name")
 
 
 # --- a whole run -------------------------------------------------------------------------------------------------

@@ -1,0 +1,71 @@
+"""The record of a run: what identifies it, and what result.json tells of how it went."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from course_utils import checkpoint as checkpoints
+from course_utils import hardware
+from course_utils.training import FitResult
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """A Hub name as it is; of a folder only its own name, since the rest belongs to one machine."""
+    folder = Path(checkpoint).expanduser()
+    return folder.absolute().name if checkpoint and folder.exists() else checkpoint
+
+
+def identity_of(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """The settings without a path of this machine: where settings[start] is a folder, it is known by its weights."""
+    checkpoint = settings[start]
+    weights = Path(checkpoint).expanduser() / "model.safetensors"
+    known = {f"{start}_sha256": checkpoints.sha256(weights)} if checkpoint and weights.is_file() else {}
+    return {**settings, start: checkpoint_name(checkpoint), **known}
+
+
+def finished_result(output_dir: Path, identity: Mapping[str, Any], *, resume: bool = True) -> dict[str, Any] | None:
+    """The result of a run that is over; None if there is still something to do, and then the folder can be written.
+
+    Without `resume` the run that the folder holds is deleted first. Raises ValueError if it holds another run, OSError
+    if it cannot be written.
+    """
+    if not resume:
+        checkpoints.delete_run(output_dir)
+    path = output_dir / "result.json"
+    if not path.exists():
+        checkpoints.ensure_writable(output_dir)
+        return None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    saved = result.get("config", {})
+    checkpoints.refuse_other_run(output_dir, {name: saved.get(name) for name in identity}, identity)
+    checkpoints.remove_states(output_dir / "state")  # if it was killed before it could
+    return result
+
+
+def record_of(fitted: FitResult, config: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """How a run went, JSON-ready: its settings, time, curve, machine and versions, with no path of this machine."""
+    return {
+        "seed": config["seed"], "num_updates": fitted.num_updates, "train_seconds": round(fitted.train_seconds, 3),
+        "examples_per_second": round(fitted.examples_per_second, 2),
+        "resumed_from_steps": fitted.resumed_from_steps, "best_step": fitted.best_step, "config": dict(config),
+        "precision": fitted.hardware.to_dict(), "hardware": hardware.describe(), "command": command,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in (
+            "torch", "transformers", "datasets", "accelerate", "tokenizers", "scikit-learn")}},
+        "curve": thin_curve(fitted.history),
+        "evaluations": [entry for entry in fitted.history if "loss" not in entry],
+    }
+
+
+def thin_curve(history: Sequence[dict[str, float]], num_points: int = 200) -> list[dict[str, float]]:
+    """The loss curve as at most `num_points` means over equal stretches of updates."""
+    updates = [entry for entry in history if "loss" in entry]
+    stretches = [part for part in np.array_split(np.arange(len(updates)), num_points) if len(part)]
+    return [{"step": updates[part[-1]]["step"], "learning_rate": updates[part[-1]]["learning_rate"],
+             "loss": round(float(np.mean([updates[i]["loss"] for i in part])), 5)} for part in stretches]
