@@ -29,15 +29,21 @@ def test_there_are_full_size_results_on_imdb() -> None:
 
 @each_record
 def test_a_record_says_how_it_was_made(name: str) -> None:
+    runs = [RECORDS[name], *RECORDS[name].get("trials", []), *RECORDS[name].get("stages", [])]
+    made = [run for run in runs if "command" in run]
+    assert made and all(run["command"].startswith("python ") for run in made)
+    assert all(run["hardware"]["processor"] and run["versions"]["python"] for run in runs if "hardware" in run)
+    assert any("hardware" in run for run in runs)
+
+
+@each_record
+def test_a_record_holds_a_measurement(name: str) -> None:
     record = RECORDS[name]
-    commands = [part["command"] for part in [record, *record.get("trials", [])] if "command" in part]
-    assert commands
-    assert all(command.startswith("python ") for command in commands)
-    assert record["hardware"]["processor"]
-    assert record["versions"]["python"]
-    accuracies = numbers_in(record)
-    assert accuracies or record["ratios"], "a record holds accuracies, or ratios of speed"
+    guesses = [stage["held_out"] for stage in record.get("stages", [])]  # of tokens: far below one half
+    assert all(0 < score["loss"] < score["unigram_loss"] for score in guesses)
+    accuracies = numbers_in({key: value for key, value in record.items() if key != "stages"})
     assert all(0.4 < accuracy < 1 for accuracy in accuracies)
+    assert accuracies or guesses or record["ratios"], "a record holds accuracies, held-out losses, or ratios of speed"
 
 
 @each_record
