@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 TOPICS = {"00": "start_here", "01": "words_to_vectors", "02": "tokenization", "03": "embeddings", "04": "attention",
-          "05": "bert_math", "06": "pretraining", "07": "bert_gpt_roberta"}
+          "05": "bert_math", "06": "pretraining", "07": "bert_gpt_roberta", "08": "finetuning", "09": "imdb",
+          "10": "evaluation"}
 WIDTH = 160  # characters of a value that a message shows
 
 
