@@ -40,9 +40,10 @@ def table(stages: list[dict[str, Any]]) -> str:
                      f"{stage['train_seconds'] / 60:.0f} minutes | {found['loss']:.3f} nats | "
                      f"{100 * found['accuracy']:.1f} % |")
     last, minutes = stages[-1]["held_out"], sum(stage["train_seconds"] for stage in stages) / 60
+    millions = sum(map(tokens_seen, stages)) / 1e6
     return "\n".join([
-        BEGIN, *lines, "", f"Together {sum(map(tokens_seen, stages)) / 1e6:.0f} million tokens in {minutes:.0f} minutes. "
-        "Guessing by the tokens' frequencies alone", f"costs {last['unigram_loss']:.3f} nats on the last row's "
+        BEGIN, *lines, "", f"Together {millions:.0f} million tokens in {minutes:.0f} minutes. Guessing by the tokens' "
+        "frequencies alone", f"costs {last['unigram_loss']:.3f} nats on the last row's "
         f"{last['num_targets']:,} targets.", END])
 
 
