@@ -17,8 +17,8 @@ endif
 
 PYTEST = $(VENV_PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadfile
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 240 --nbval-kernel-startup-timeout 120
-# Without ARGS the main job starts from random weights, which want larger steps than pre-trained ones.
-FINETUNE = --max-length 128 --learning-rate 1e-3
+# Without ARGS the main job starts from course-bert, on the course's own reviews.
+FINETUNE = --max-length 128 --num-train-epochs 1 --batch-size 16 --learning-rate 5e-4
 LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --extra test \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-package torch \
 	--custom-compile-command "make lock" --quiet
@@ -32,7 +32,7 @@ help: ## this list
 	@echo '  TORCH="torch==X ..." what to hand to "pip install" for torch, an --index-url included'
 	@echo '                       (no TORCH: one that is already there, else the pinned one; .venv remembers the choice)'
 	@echo '  PYTHON=python3.12    the Python that .venv is made with'
-	@echo '  ARGS="..."           more arguments for finetune, test, notebooks and lock'
+	@echo '  ARGS="..."           more arguments for test, notebooks and lock; for finetune, all of them'
 
 setup: ## create or update .venv
 	@$(PYTHON) scripts/setup_env.py

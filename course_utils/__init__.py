@@ -14,11 +14,14 @@ hardware        device, precision and threads for this machine, and why
 optimization    who decays and who learns how fast; the schedule
 training        fit: the one training loop
 records         what result.json tells of a run
-evaluation      metrics with intervals, and the baseline to beat
+evaluation      metrics with intervals, comparing two models, and the baseline to beat
+calibration     does a model know how sure it may be? reliability, its error, temperature
+behaviour       behavioural tests: minimum functionality, invariance, direction
 classification  texts and a checkpoint in, a scored classifier out
 pretraining     texts in, a checkpoint out: masked (BERT) or causal (GPT)
 environment     is this machine ready for the course?
 plots           every picture of the course
+text_plots      pictures of text itself, piece by piece
 checks          the exercises' checks: check("02.3", answer)
 command_line    what the command lines share
 finetune        the main job on a command line: python -m course_utils.finetune --help

@@ -59,6 +59,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         raise
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file. Raises ValueError that names the file where it is no whole JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}, not an object")
+    except ValueError as error:
+        raise ValueError(f"{path} is cut short or damaged ({error}); restore it, or choose another folder") from None
+    return content
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a scratch folder that becomes `path` at the end; on an error it goes, and `path` never comes to be.
@@ -101,8 +112,8 @@ def read_run(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.exists():
         return {}
-    record = json.loads(path.read_text(encoding="utf-8"))
-    refuse_other_run(folder, record["identity"], identity)
+    record = read_json(path)
+    refuse_other_run(folder, record.get("identity", {}), identity)
     return record
 
 
@@ -182,7 +193,7 @@ def read_config(folder: Path) -> BertConfig:
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"expected config.json and model.safetensors of a BERT in {folder}; found no config")
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings = read_json(path)
     for name, wanted in _FIXED_CONFIG.items():
         if settings.get(name, wanted) != wanted:
             raise ValueError(f"{path}: {name} is {settings[name]!r}; our BERT has {wanted!r} only")
@@ -311,7 +322,7 @@ def load_state(state: Path, names: Iterable[str]) -> tuple[dict[str, Tensors], d
     """Read a state back. Raises ValueError that names a damaged file and says what to do."""
     file = state / "progress.json"
     try:
-        tensors, progress = {}, json.loads(file.read_text(encoding="utf-8"))
+        tensors, progress = {}, read_json(file)
         for name in names:
             file = state / f"{name}.safetensors"
             tensors[name] = load_file(file, backend="pread")  # not mapped: the file may be deleted meanwhile

@@ -32,10 +32,11 @@ TINY = BertConfig(vocab_size=4096, hidden_size=64, num_hidden_layers=2, num_atte
 
 def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
                seed: int) -> tuple[transformers.PreTrainedTokenizerBase, nn.Module]:
-    """Tokenizer and two-way classifier from a folder, a Hub name, or "tiny-random" (vocabulary from `texts`).
+    """Tokenizer and two-way classifier from "course-bert", a folder, a Hub name, or "tiny-random".
 
-    Weights are loaded as float32. The head on top is fresh, drawn from `seed`; nothing else may be.
-    Raises ValueError naming the weights that a checkpoint lacks, or a max_length beyond its positions.
+    "tiny-random" is untrained, and learns its vocabulary from `texts`. Weights are loaded as float32. The head on top
+    is fresh, drawn from `seed`; nothing else may be. Raises FileNotFoundError where there is no such checkpoint,
+    ValueError naming the weights that one lacks, or a max_length beyond its positions.
     """
     with _quiet_transformers():
         torch.manual_seed(seed)
@@ -123,7 +124,7 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     `resume` it first deletes the run that the folder holds, and nothing else there. None if stopped by `stop_after`.
     Raises ValueError when the folder holds another run, or the data are unfit.
     """
-    identity = identity_of(task.to_dict(), "checkpoint")
+    identity = identity_of({**task.to_dict(), "checkpoint": hub.shipped_folder(task.checkpoint)}, "checkpoint")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
         return finished
     with hardware.make_accelerator().main_process_first():

@@ -17,16 +17,28 @@ def build_parser(name: str, description: str | None, epilog: str, task: type, re
     parser = argparse.ArgumentParser(prog=f"python -m course_utils.{name}", description=description, epilog=epilog,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     run = parser.add_argument_group("the run")
-    run.add_argument("--output-dir", type=Path, default=Path(f"runs/{name}"), metavar="DIR",
+    run.add_argument("--output-dir", type=_folder, default=Path(f"runs/{name}"), metavar="DIR",
                      help=f"where the model and result.json go [runs/{name}]")
     run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                      help="go on with what --output-dir holds; --no-resume deletes that run and starts anew [--resume]")
-    run.add_argument("--stop-after", type=int, metavar="N", help="save and stop after N updates in all")
+    run.add_argument("--stop-after", type=_count, metavar="N", help="save and stop after N updates in all")
     for title, config in (("what to learn, from what", task), ("the recipe", recipe)):
         group = parser.add_argument_group(title)
         for setting in fields(config):
             _add_option(group, setting.name, setting.default, setting.metadata["help"])
     return parser
+
+
+def _folder(name: str) -> Path:
+    if not name:  # which Path would take for the current folder
+        raise argparse.ArgumentTypeError("expected a folder, got an empty name")
+    return Path(name)
+
+
+def _count(number: str) -> int:
+    if not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {number!r}")
+    return int(number)
 
 
 def _add_option(group: argparse._ArgumentGroup, name: str, default: Any, help: str) -> None:

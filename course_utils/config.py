@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
@@ -13,13 +13,29 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _setting(default: Any, help: str) -> Any:
-    """A field with its meaning and unit, which the command lines' --help shows too."""
-    return field(default=default, metadata={"help": help})
+Bound = tuple[str, Callable[[Any], bool]]  # what a value must be, in words, and whether it is
+ABOVE_0: Bound = ("be above 0", lambda value: 0 < value < math.inf)
+FROM_1: Bound = ("be at least 1", lambda value: value >= 1)
+FROM_0: Bound = ("not be negative", lambda value: value >= 0)
+BELOW_1: Bound = ("lie in [0, 1)", lambda value: 0 <= value < 1)
+SEED: Bound = ("lie in [0, 2**32)", lambda value: 0 <= value < 2**32)  # what NumPy and scikit-learn take
+THREADS: Bound = ("lie between 0 and 1024", lambda value: 0 <= value <= 1024)  # 10,000 would freeze the machine
+ANYTHING: Bound = ("be anything", lambda value: True)
+
+
+def _setting(default: Any, help: str, bound: Bound = ANYTHING) -> Any:
+    """A field with its meaning and unit, which the command lines' --help shows too, and the range of its values."""
+    return field(default=default, metadata={"help": help, "bound": bound})
 
 
 class _Settings:
-    """What all configurations share: to and from plain dictionaries."""
+    """What all configurations share: values within their bounds; to and from plain dictionaries."""
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):  # type: ignore[arg-type]
+            words, holds = setting.metadata["bound"]
+            value = getattr(self, setting.name)
+            _require(holds(value), f"{setting.name} must {words}, got {value}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as a plain dictionary, ready for JSON."""
@@ -41,25 +57,22 @@ class BertConfig(_Settings):
     Raises ValueError, naming the values, for sizes that are not positive or do not fit each other.
     """
 
-    vocab_size: int = _setting(30522, "rows of the token embedding table")
-    hidden_size: int = _setting(768, "width of each token's vector")
-    num_hidden_layers: int = _setting(12, "encoder layers, one above the other")
-    num_attention_heads: int = _setting(12, "heads a layer; they share the hidden_size evenly")
-    intermediate_size: int = _setting(3072, "width of the feed-forward layer, usually 4 * hidden_size")
-    max_position_embeddings: int = _setting(512, "longest sequence, in tokens")
-    type_vocab_size: int = _setting(2, "segments: first and second text")
-    hidden_dropout_prob: float = _setting(0.1, "share of units dropped after embeddings and sub-layers, in [0, 1)")
-    attention_probs_dropout_prob: float = _setting(0.1, "share of attention weights dropped, in [0, 1)")
-    layer_norm_eps: float = _setting(1e-12, "added to the variance before its root")
-    initializer_range: float = _setting(0.02, "standard deviation of fresh weights")
+    vocab_size: int = _setting(30522, "rows of the token embedding table", FROM_1)
+    hidden_size: int = _setting(768, "width of each token's vector", FROM_1)
+    num_hidden_layers: int = _setting(12, "encoder layers, one above the other", FROM_1)
+    num_attention_heads: int = _setting(12, "heads a layer; they share the hidden_size evenly", FROM_1)
+    intermediate_size: int = _setting(3072, "width of the feed-forward layer, usually 4 * hidden_size", FROM_1)
+    max_position_embeddings: int = _setting(512, "longest sequence, in tokens", FROM_1)
+    type_vocab_size: int = _setting(2, "segments: first and second text", FROM_1)
+    hidden_dropout_prob: float = _setting(0.1, "share of units dropped after embeddings and sub-layers, in [0, 1)",
+                                          BELOW_1)
+    attention_probs_dropout_prob: float = _setting(0.1, "share of attention weights dropped, in [0, 1)", BELOW_1)
+    layer_norm_eps: float = _setting(1e-12, "added to the variance before its root", FROM_0)
+    initializer_range: float = _setting(0.02, "standard deviation of fresh weights", FROM_0)
     pad_token_id: int = _setting(0, "id of [PAD]")
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                     "max_position_embeddings", "type_vocab_size"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        super().__post_init__()
         _require(self.hidden_size % self.num_attention_heads == 0,
                  f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}")
         _require(0 <= self.pad_token_id < self.vocab_size,
@@ -78,38 +91,30 @@ class TrainConfig(_Settings):
     Raises ValueError, naming the values, for settings out of range or at odds with each other.
     """
 
-    num_train_epochs: float = _setting(2.0, "passes over the training data; a fraction stops within a pass")
-    batch_size: int = _setting(32, "examples an update, over all processes and accumulated micro-batches")
-    gradient_accumulation_steps: int = _setting(1, "micro-batches an update, on each process")
-    learning_rate: float = _setting(1e-4, "the peak, reached at the end of the warm-up")
+    num_train_epochs: float = _setting(2.0, "passes over the training data; a fraction stops within a pass", ABOVE_0)
+    batch_size: int = _setting(32, "examples an update, over all processes and accumulated micro-batches", FROM_1)
+    gradient_accumulation_steps: int = _setting(1, "micro-batches an update, on each process", FROM_1)
+    learning_rate: float = _setting(1e-4, "the peak, reached at the end of the warm-up", ABOVE_0)
     layer_learning_rate_decay: float = _setting(1.0, "factor a layer, from the top down; 1 = the same rate everywhere")
-    weight_decay: float = _setting(0.01, "AdamW's, a step; none on biases and LayerNorm")
-    num_warmup_steps: float = _setting(0.1, "updates; below 1, a share of all updates")
-    max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm; 0 = never")
-    adam_beta1: float = _setting(0.9, "memory of the mean gradient")
-    adam_beta2: float = _setting(0.999, "memory of the squared gradient")
-    adam_epsilon: float = _setting(1e-8, "added to the root of the squared gradient")
-    average_decay: float = _setting(0.0, "moving average of the weights, its decay an update; 0 = the last weights")
-    seed: int = _setting(0, "of the batches' order and of dropout")
+    weight_decay: float = _setting(0.01, "AdamW's, a step; none on biases and LayerNorm", FROM_0)
+    num_warmup_steps: float = _setting(0.1, "updates; below 1, a share of all updates", FROM_0)
+    max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm; 0 = never", FROM_0)
+    adam_beta1: float = _setting(0.9, "memory of the mean gradient", BELOW_1)
+    adam_beta2: float = _setting(0.999, "memory of the squared gradient", BELOW_1)
+    adam_epsilon: float = _setting(1e-8, "added to the root of the squared gradient", ABOVE_0)
+    average_decay: float = _setting(0.0, "moving average of the weights, its decay an update; 0 = the last weights",
+                                    BELOW_1)
+    seed: int = _setting(0, "of the batches' order and of dropout, in [0, 2**32)", SEED)
     length_grouping: bool = _setting(True, "batches of similar length, so that little is padded")
     precision: str = _setting("auto", "'auto' (measured), 'fp32', 'bf16' or 'fp16'")
-    num_threads: int = _setting(0, "CPU threads a process; 0 = measured")
-    eval_steps: int = _setting(0, "updates between evaluations; 0 = after each epoch")
-    early_stopping_patience: int = _setting(0, "evaluations without a gain before stopping; 0 = never")
-    save_steps: int = _setting(0, "updates between saved states; 0 = by time")
-    save_minutes: float = _setting(5.0, "minutes between saved states, where save_steps is 0")
+    num_threads: int = _setting(0, "CPU threads a process; 0 = measured", THREADS)
+    eval_steps: int = _setting(0, "updates between evaluations; 0 = after each epoch", FROM_0)
+    early_stopping_patience: int = _setting(0, "evaluations without a gain before stopping; 0 = never", FROM_0)
+    save_steps: int = _setting(0, "updates between saved states; 0 = by time", FROM_0)
+    save_minutes: float = _setting(5.0, "minutes between saved states, where save_steps is 0", ABOVE_0)
 
     def __post_init__(self) -> None:
-        for name in ("num_train_epochs", "learning_rate", "save_minutes", "adam_epsilon"):
-            value = getattr(self, name)
-            _require(math.isfinite(value) and value > 0, f"{name} must be above 0, got {value}")
-        for name in ("batch_size", "gradient_accumulation_steps"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("weight_decay", "num_warmup_steps", "max_grad_norm", "num_threads", "eval_steps", "save_steps",
-                     "early_stopping_patience"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("adam_beta1", "adam_beta2", "average_decay"):
-            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        super().__post_init__()
         _require(0 < self.layer_learning_rate_decay <= 1,
                  f"layer_learning_rate_decay must lie in (0, 1], got {self.layer_learning_rate_decay}")
         _require(self.precision in ("auto", "fp32", "bf16", "fp16"),
@@ -138,22 +143,21 @@ class ClassificationConfig(_Settings):
     """What a fine-tuning run reads, starts from and is scored on. Raises ValueError for values out of range."""
 
     dataset: str = _setting("course", "'course' (the reviews that come with it) or 'imdb' (the real ones)")
-    checkpoint: str = _setting("tiny-random", "a folder, a name on the Hub, or 'tiny-random': a small untrained BERT")
+    checkpoint: str = _setting("course-bert", "'course-bert' (ships with the course), a folder, a name on the Hub, or "
+                                              "'tiny-random': a small untrained BERT")
     max_length: int = _setting(256, "longest input in tokens; what exceeds it is cut out of the middle or the end")
     tail_share: float = _setting(0.5, "share of a cut review that is its end, in [0, 1]; 0 keeps the beginning only")
-    hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)")
-    attention_probs_dropout_prob: float = _setting(0.0, "share of attention weights dropped, in [0, 1); slow on CPUs")
-    train_examples: int = _setting(0, "training reviews, drawn evenly from both classes; 0 = all")
-    validation_examples: int = _setting(0, "reviews held out of train to keep the best weights by; 0 = none")
+    hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)", BELOW_1)
+    attention_probs_dropout_prob: float = _setting(0.0, "share of attention weights dropped, in [0, 1); slow on CPUs",
+                                                   BELOW_1)
+    train_examples: int = _setting(0, "training reviews, drawn evenly from both classes; 0 = all", FROM_0)
+    validation_examples: int = _setting(0, "reviews held out of train to keep the best weights by; 0 = none", FROM_0)
     scored_split: str = _setting("test", "'test', or 'validation' to choose a recipe without reading the test set")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(self.max_length >= 3, f"max_length must be at least 3, got {self.max_length}")
         _require(0 <= self.tail_share <= 1, f"tail_share must lie in [0, 1], got {self.tail_share}")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        for name in ("train_examples", "validation_examples"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         _require(self.scored_split in ("test", "validation"),
                  f"scored_split must be 'test' or 'validation', got {self.scored_split!r}")
         _require(self.scored_split == "test" or self.validation_examples > 0,
@@ -177,10 +181,11 @@ class PretrainConfig(_Settings):
     hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)")
     attention: str = _setting("explicit", "'sdpa' (fused) or 'explicit' (the formula; faster on CPUs at 128 tokens)")
     max_length: int = _setting(128, "longest training sequence in tokens; longer texts are cut into equal pieces")
-    train_texts: int = _setting(0, "texts to train on; 0 = all of train and unsupervised but those held out")
-    validation_texts: int = _setting(500, "texts held out of these to measure the loss on")
+    train_texts: int = _setting(0, "texts to train on; 0 = all of train and unsupervised but those held out", FROM_0)
+    validation_texts: int = _setting(500, "texts held out of these to measure the loss on", FROM_1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(self.objective in ("mlm", "mlm+nsp", "clm"),
                  f"objective must be 'mlm', 'mlm+nsp' or 'clm', got {self.objective!r}")
         _require(self.attention in ("sdpa", "explicit"),
@@ -188,8 +193,6 @@ class PretrainConfig(_Settings):
         _require(8 <= self.max_length <= self.max_position_embeddings,
                  f"max_length must lie between 8 and max_position_embeddings={self.max_position_embeddings}, got "
                  f"{self.max_length}")
-        _require(self.train_texts >= 0, f"train_texts must not be negative, got {self.train_texts}")
-        _require(self.validation_texts >= 1, f"validation_texts must be at least 1, got {self.validation_texts}")
         self.bert(self.vocab_size)  # which checks the sizes
 
     def bert(self, vocab_size: int) -> BertConfig:

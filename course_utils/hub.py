@@ -25,6 +25,8 @@ T = TypeVar("T")
 # What a checkpoint needs, and never a pickle (*.bin): weights come as safetensors or not at all.
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
                     "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt")
+COURSE_BERT = "course-bert"  # the name, everywhere, of the checkpoint that ships with the course
+_SHIPPED = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
 _HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # NAME or OWNER/NAME
 
@@ -169,14 +171,31 @@ def _explain(repo_id: str, repo_type: str, error: Exception) -> str:
 # --- checkpoints --------------------------------------------------------------------------------------------
 
 
+def shipped_folder(name: str) -> str:
+    """The folder of the checkpoint that ships with the course, for its name "course-bert"; any other name as it is.
+
+    It lies beside the package, wherever the working directory is; a folder of one's own that is called the same is
+    written ./course-bert. Raises FileNotFoundError where the package stands alone, without the course's data.
+    """
+    if name != COURSE_BERT:
+        return name
+    folder = _SHIPPED / COURSE_BERT
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"{COURSE_BERT} ships with the course, and this copy has no {folder}; fetch the whole "
+                                "course (git clone), or name another checkpoint, such as tiny-random")
+    return str(folder)
+
+
 def fetch_checkpoint(name_or_folder: str | Path, *, force_download: bool = False) -> Path:
-    """The folder of a checkpoint: a local one as it is, or one fetched by its Hub name and verified.
+    """The folder of a checkpoint: "course-bert" or a local one as it is, or one fetched by its Hub name and verified.
 
     From the Hub come only config, safetensors and tokenizer files. A verified copy in the cache is returned
     without a request, so `HF_HUB_OFFLINE=1` works after one download; `force_download` asks the Hub anyway.
     Raises FileNotFoundError where a local folder is no checkpoint, DataError where weights are missing or
     damaged.
     """
+    if isinstance(name_or_folder, str):
+        name_or_folder = shipped_folder(name_or_folder)
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,13 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tokenizer, model = load_classifier(options.checkpoint)
         probabilities = predict_probabilities(tokenizer, model, texts, **trained_cut(options.checkpoint))
         for text, row in zip(texts, probabilities, strict=True):
-            shown = " ".join(text.split())
-            print(f"{model.config.id2label[int(row.argmax())]}  {row.max():.3f}  "
-                  f"{shown if len(shown) <= 80 else shown[:77] + '...'}")
-    except (ValueError, OSError) as error:
+            print(f"{model.config.id2label[int(row.argmax())]}  {row.max():.3f}  {_shown(text)}")
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _shown(text: str) -> str:
+    """The text in one line of at most 80 characters, with nothing that the terminal would obey or cannot show."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", " ".join(text.split()))
+    encoding = sys.stdout.encoding or "utf-8"
+    return (line if len(line) <= 80 else line[:77] + "...").encode(encoding, "replace").decode(encoding)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -243,11 +243,11 @@ def pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, *, res
 
 
 def _tokenizer(task: PretrainConfig, texts: Sequence[str], output_dir: Path) -> WordPieceTokenizer:
-    """The vocabulary of the folder to start from, or of this run's own start, or a new one."""
-    for folder in filter(None, (task.start_from and Path(task.start_from).expanduser(), output_dir)):
-        if (folder / "tokenizer.json").exists():
-            tokenizer = WordPieceTokenizer.load(folder)
-            break
+    """The vocabulary of the folder to start from (its weights know no other), of this run's own start, or a new one."""
+    if task.start_from:
+        tokenizer = WordPieceTokenizer.load(Path(task.start_from).expanduser())
+    elif (output_dir / "tokenizer.json").exists():
+        tokenizer = WordPieceTokenizer.load(output_dir)
     else:
         tokenizer = WordPieceTokenizer.train(texts, task.vocab_size)
     if PartialState().is_main_process:
@@ -282,8 +282,18 @@ def _measure(model: nn.Module, accelerator: Accelerator, **held_out: Any) -> dic
 
 
 def _model(task: PretrainConfig, vocab_size: int, seed: int) -> nn.Module:
+    """A fresh model, or one that starts from saved weights with the task's dropout; ValueError if its sizes differ."""
     torch.manual_seed(seed)
-    kind = BertForCausalLM if task.objective == "clm" else BertForPreTraining
+    kind, config = BertForCausalLM if task.objective == "clm" else BertForPreTraining, task.bert(vocab_size)
     if not task.start_from:
-        return kind(task.bert(vocab_size), attention=task.attention)
-    return checkpoint.load_pretrained(task.start_from, model_class=kind, attention=task.attention).train()
+        return kind(config, attention=task.attention)
+    start = checkpoint.load_pretrained(task.start_from, model_class=kind)
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                 "max_position_embeddings"):
+        there, here = getattr(start.config, name), getattr(config, name)
+        if there != here:
+            raise ValueError(f"start_from={task.start_from} has {name} {there}, the settings say {here}; give the same")
+    dropout = {name: getattr(config, name) for name in ("hidden_dropout_prob", "attention_probs_dropout_prob")}
+    model = kind(replace(start.config, **dropout), attention=task.attention)
+    model.load_state_dict(start.state_dict())
+    return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -42,7 +41,7 @@ def finished_result(output_dir: Path, identity: Mapping[str, Any], *, resume: bo
     if not path.exists():
         checkpoints.ensure_writable(output_dir)
         return None
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = checkpoints.read_json(path)
     saved = result.get("config", {})
     checkpoints.refuse_other_run(output_dir, {name: saved.get(name) for name in identity}, identity)
     checkpoints.remove_states(output_dir / "state")  # if it was killed before it could

@@ -87,13 +87,17 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def make_client(notebook: nbformat.NotebookNode, path: Path, timeout: float) -> NotebookClient:
+    """What runs a notebook in a fresh kernel, in its own folder. A cell may take `timeout` seconds."""
+    return NotebookClient(notebook, timeout=timeout, kernel_name="python3", store_widget_state=False,
+                          record_timing=False, resources={"metadata": {"path": str(path.parent)}})
+
+
 def run_notebook(path: Path, timeout: float) -> float:
-    """Run one notebook in its own folder and store it; returns seconds. A cell may take `timeout` seconds."""
+    """Run one notebook and store it; returns seconds. A cell may take `timeout` seconds."""
     notebook = read_notebook(path)
     start = time.perf_counter()
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", store_widget_state=False,
-                            record_timing=False, resources={"metadata": {"path": str(path.parent)}})
-    client.execute()
+    make_client(notebook, path, timeout).execute()
     write_notebook(normalize(notebook), path)
     return time.perf_counter() - start
 

@@ -8,15 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
+from course_utils.model import BertForPreTraining
+from course_utils.pretraining import collate_masked, masked_loss
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "benchmarks"
-SCRIPT = FOLDER / "bench_training.py"
 NAMES = ["ours", "tutorial", "trainer", "trainer-bf16", "ours-dropout", "trainer-bf16-none"]
 
 
@@ -26,33 +29,44 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("bench_training")
 
 
-def test_smoke(tmp_path: Path) -> None:
-    output = tmp_path / "speed.json"
-    command = [sys.executable, str(SCRIPT), "--checkpoint", "tiny-random", "--max-length", "32", "--updates", "2",
-               "--rounds", "1", "--output", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path,
+@pytest.fixture
+def pretraining(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("bench_pretraining")
+
+
+def run_script(name: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """The record of a benchmark at its smallest, and what it printed; what both of them owe is checked here."""
+    output = folder / "speed.json"
+    command = [sys.executable, str(FOLDER / name), *arguments, "--max-length", "32", "--updates", "2", "--rounds", "1",
+               "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder,
                           env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     record = json.loads(output.read_text(encoding="utf-8"))
-    assert str(tmp_path) not in output.read_text(encoding="utf-8"), "the record holds a path of this machine"
+    assert str(folder) not in output.read_text(encoding="utf-8"), "the record holds a path of this machine"
+    for contender in record["contenders"]:
+        assert re.search(rf"^{re.escape(contender)} .* \d+\.\d+$", done.stdout, re.MULTILINE), f"no line: {contender}"
+    seconds = {contender: entry["runs"][0]["seconds"] for contender, entry in record["contenders"].items()}
+    for ratio in record["ratios"]:
+        assert ratio["median"] == pytest.approx(seconds[ratio["other"]] / seconds[ratio["ours"]])
+        assert f"{ratio['ours']} / {ratio['other']} " in done.stdout
+    assert 0 < record["peak_share"]["flops"] <= record["peak_share"]["flops_with_padding"]
+    return record, done.stdout
 
+
+def test_smoke(tmp_path: Path) -> None:
+    record, _ = run_script("bench_training.py", tmp_path, "--checkpoint", "tiny-random")
     assert list(record["contenders"]) == NAMES
     padding = {}
     for name, entry in record["contenders"].items():
-        assert re.search(rf"^{re.escape(name)} .* \d+\.\d+$", done.stdout, re.MULTILINE), f"no line for {name}"
         [run] = entry["runs"]
         padding[name] = run["padding_share"]
         assert run["examples_per_second"] == pytest.approx(64 / run["seconds"])  # 2 updates of 32
         assert run["flops"] == record["contenders"]["ours"]["runs"][0]["flops"]  # the same reviews for all
     assert padding["tutorial"] == pytest.approx(1 - record["mean_tokens"] / 32)  # padded to max_length
     assert padding["trainer-bf16"] <= padding["trainer"] <= padding["tutorial"]
-
-    seconds = {name: entry["runs"][0]["seconds"] for name, entry in record["contenders"].items()}
     assert len(record["ratios"]) == 6
-    for ratio in record["ratios"]:
-        assert ratio["median"] == pytest.approx(seconds[ratio["other"]] / seconds[ratio["ours"]])
-        assert f"{ratio['ours']} / {ratio['other']} " in done.stdout
-    assert 0 < record["peak_share"]["flops"] <= record["peak_share"]["flops_with_padding"]
 
 
 def test_start_weights_are_equal_and_dropout_is_not(bench: ModuleType) -> None:
@@ -74,6 +88,56 @@ def test_flops_are_three_times_what_a_counter_sees_forward(bench: ModuleType) ->
         model(input_ids=torch.ones(3, 20, dtype=torch.int64))
     head = 2 * 3 * (32 * 32 + 32 * 2)  # pooler and classifier, which the formula leaves out
     assert bench.training_flops(model, [20] * 3) == 3 * (counter.get_total_flops() - head)
+
+
+def test_pretraining_smoke(tmp_path: Path, pretraining: ModuleType) -> None:
+    record, said = run_script("bench_pretraining.py", tmp_path, "--shape", "tiny", "--dataset", "course")
+    names = {"ours", "trainer", "trainer-bf16", "trainer-bf16-none"}
+    assert names < set(record["contenders"]) == {name for pair in pretraining.PAIRS for name in pair}
+    tokens = record["mean_tokens"] * 64  # 2 updates of 32 pieces
+    for entry in record["contenders"].values():
+        [run] = entry["runs"]
+        assert run["tokens_per_second"] == pytest.approx(tokens / run["seconds"])
+        assert run["flops"] == record["contenders"]["ours"]["runs"][0]["flops"]  # the same pieces for all
+    assert record["model"]["hidden_size"] == 32 and "2 layers, hidden_size 32" in said
+    assert record["command"] == ("python tests/benchmarks/bench_pretraining.py --shape tiny --dataset course "
+                                 "--max-length 32 --updates 2 --rounds 1 --output $OUTPUT")
+
+
+def test_pretraining_models_are_equal_but_for_dropout(pretraining: ModuleType) -> None:
+    """All kinds give the same loss without dropout, wherever ours computes its head, and none with it."""
+    setup, tokenizer = pretraining.make_setup(SimpleNamespace(shape="tiny", dataset="course", max_length=32, updates=1))
+    assert len(setup.models) == 6 and len(setup.features) == 32
+    batch = collate_masked(setup.features, tokenizer, generator=torch.Generator().manual_seed(0))
+    losses = {}
+    for name, model in setup.models.items():
+        model.train()
+        torch.manual_seed(0)
+        shares = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+        if name.startswith(pretraining.THEIRS):
+            assert model.config._attn_implementation == "sdpa"
+            losses[name] = model(**batch).loss.item()
+        else:
+            losses[name] = masked_loss(model, batch).item()
+            shares |= {layer.attention.dropout_prob for layer in model.bert.encoder.layers}
+        assert shares == {0.1 if name.endswith(pretraining.CONFIG) else 0.0}, name
+    expected = losses.pop(f"{pretraining.OURS} {pretraining.NONE}")
+    everywhere = pretraining.loss_everywhere(setup.models[f"{pretraining.OURS} {pretraining.NONE}"], batch)
+    assert everywhere.item() == pytest.approx(expected, rel=1e-5)
+    for name, loss in losses.items():
+        assert (loss == pytest.approx(expected, rel=1e-5)) == name.endswith(pretraining.NONE), name
+
+
+def test_pretraining_flops_are_three_times_what_a_counter_sees_forward(pretraining: ModuleType) -> None:
+    config = pretraining.SHAPES["tiny"].bert(500)
+    model = BertForPreTraining(config, attention="explicit")
+    ids, chosen = torch.ones(20, 22, dtype=torch.int64), torch.zeros(20, 22, dtype=torch.bool)
+    chosen[:, 1:4] = True  # 15 % of the 20 tokens that are not special
+    with FlopCounterMode(display=False) as counter:
+        model(ids, chosen=chosen)
+    pooler = 2 * 20 * (32 * 32 + 32 * 2)  # with the other head; the formula leaves both out
+    found = pretraining.training_flops(model, [22] * 20) + pretraining.head_flops(config, [22] * 20)
+    assert found == pytest.approx(3 * (counter.get_total_flops() - pooler), rel=1e-12)
 
 
 def test_record_names_no_path(bench: ModuleType, tmp_path: Path) -> None:

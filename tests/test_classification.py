@@ -9,7 +9,8 @@ import torch
 from helpers import same, tiny_model, tiny_reviews, weights
 from transformers import AutoModelForSequenceClassification, BertModel, BertTokenizerFast
 
-from course_utils.checkpoint import save_classifier
+from course_utils import data, hub
+from course_utils.checkpoint import load_pretrained, save_classifier, their_name
 from course_utils.classification import (
     compute_loss,
     encode,
@@ -20,8 +21,11 @@ from course_utils.classification import (
 )
 from course_utils.config import ClassificationConfig
 from course_utils.data import collate
+from course_utils.hub import fetch_checkpoint, shipped_folder
 from course_utils.records import checkpoint_name, thin_curve
+from course_utils.tokenization import WordPieceTokenizer
 
+ROOT = Path(__file__).resolve().parents[1]
 TEXTS = [row["text"] for row in tiny_reviews(24)]
 SHORT = ClassificationConfig(max_length=32)
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "of", "words", "dull", "lovely", "!"]
@@ -72,6 +76,36 @@ def test_a_published_encoder_gets_a_head_of_its_seed(encoder):
     again, other = (start_from(str(encoder), TEXTS, config, seed=seed)[1] for seed in (1, 2))
     assert torch.equal(model.classifier.weight, again.classifier.weight)
     assert not torch.equal(model.classifier.weight, other.classifier.weight)
+
+
+def test_the_shipped_checkpoint_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path(shipped_folder("course-bert"))
+    assert folder == ROOT / "data" / "checkpoints" / "course-bert" == fetch_checkpoint("course-bert")
+    (tmp_path / "course-bert").mkdir()  # one's own of that name is no rival, and can be had by its path
+    (tmp_path / "course-bert" / "config.json").write_text("{}")
+    assert fetch_checkpoint("course-bert") == folder
+    assert fetch_checkpoint("./course-bert") == fetch_checkpoint(Path("course-bert")) == Path("course-bert")
+    assert shipped_folder("tiny-random") == "tiny-random"
+
+
+def test_a_copy_without_the_shipped_checkpoint_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_SHIPPED", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"course-bert ships with the course, .*git clone.*tiny-random"):
+        start_from("course-bert", TEXTS, SHORT, seed=0)
+
+
+def test_the_shipped_checkpoint_is_read_whole_and_by_the_courses_own_tokenizer():
+    tokenizer, model = start_from("course-bert", TEXTS, SHORT, seed=0)
+    own = load_pretrained(shipped_folder("course-bert"))
+    theirs = weights(model.bert)
+    assert all(torch.equal(tensor, theirs[their_name(name)]) for name, tensor in weights(own).items())
+    assert all(tensor.dtype == torch.float32 for tensor in model.parameters())
+    ours = WordPieceTokenizer.load(shipped_folder("course-bert"))
+    reviews = data.load_reviews("course")
+    odd = ["naïve Ⅷ 电影 😀 un\u0301 [MASK] don't", ""]
+    texts = [*reviews["handwritten"]["text"], *reviews["test"]["text"][:200], *odd]
+    assert tokenizer(texts)["input_ids"] == [ours.encode(text) for text in texts]
 
 
 def test_nothing_is_printed(encoder, capfd):

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from course_utils.config import BertConfig, ClassificationConfig, TrainConfig
+from course_utils.config import BertConfig, ClassificationConfig, PretrainConfig, TrainConfig
 
-KINDS = (BertConfig, TrainConfig, ClassificationConfig)
+KINDS = (BertConfig, TrainConfig, ClassificationConfig, PretrainConfig)
+NUMBERS = [(kind, setting.name) for kind in KINDS for setting in dataclasses.fields(kind)
+           if type(setting.default) in (int, float)]
 
 
 def test_defaults_are_bert_base():
@@ -48,6 +50,8 @@ def test_unknown_keys_are_all_named():
     (TrainConfig, {"weight_decay": float("nan")}, ["weight_decay", "nan"]),
     (TrainConfig, {"average_decay": 1.0}, ["average_decay", "1.0"]),
     (TrainConfig, {"layer_learning_rate_decay": 0.0}, ["layer_learning_rate_decay", "0.0"]),
+    (TrainConfig, {"seed": 2**32}, ["seed", "4294967296"]),
+    (TrainConfig, {"num_threads": 10_000}, ["num_threads", "10000"]),
     (TrainConfig, {"precision": "half"}, ["precision", "half", "bf16"]),
     (ClassificationConfig, {"max_length": 2}, ["max_length", "2"]),
     (ClassificationConfig, {"tail_share": 1.5}, ["tail_share", "1.5"]),
@@ -58,6 +62,13 @@ def test_wrong_values_are_named(kind, settings, named):
     with pytest.raises(ValueError) as caught:
         kind(**settings)
     assert all(word in str(caught.value) for word in named), str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), NUMBERS)
+@pytest.mark.parametrize("value", [-1, float("nan")])
+def test_no_number_is_without_a_lower_bound(kind, name, value):
+    with pytest.raises(ValueError, match=rf"\b{name}\b.*{value}"):
+        kind(**{name: value})
 
 
 def test_identity_is_all_that_decides_the_weights():

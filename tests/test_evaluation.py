@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
@@ -24,9 +26,13 @@ from course_utils.evaluation import (
     accuracy_by,
     bootstrap_interval,
     evaluate,
+    mcnemar,
+    paired_bootstrap,
     predict_logits,
     score,
     tfidf_baseline,
+    tfidf_classifier,
+    tfidf_logits,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -333,6 +339,63 @@ def test_accuracy_by_group() -> None:
         accuracy_by(["plain"], found)
 
 
+# --- two models --------------------------------------------------------------------------------------------------
+
+
+def answers(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    counts = (both, only_first, only_second, neither)
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_the_binomial_test(only_first: int, only_second: int) -> None:
+    found = mcnemar(*answers(7, only_first, only_second, 5))
+    expected = stats.binomtest(only_first, only_first + only_second).pvalue if only_first + only_second else 1.0
+    assert found[:2] == (only_first, only_second)
+    assert found[2] == pytest.approx(expected, rel=1e-9)
+
+
+def test_mcnemar_is_exact_where_powers_of_two_overflow() -> None:
+    found = mcnemar(*answers(0, 2000, 2200, 0))  # 2**4200 is no float
+    assert found[2] == pytest.approx(stats.binomtest(2000, 4200).pvalue, rel=1e-9)
+
+
+def test_mcnemar_depends_on_neither_order_nor_what_both_have() -> None:
+    first, second = answers(50, 4, 11, 9)
+    assert mcnemar(second, first) == (11, 4, mcnemar(first, second)[2])
+    assert mcnemar(*answers(5000, 4, 11, 0)) == mcnemar(first, second)
+
+
+def test_paired_bootstrap_is_that_of_resampling_pairs() -> None:
+    first, second = answers(300, 30, 55, 15)
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, 400, size=(20_000, 400))  # the bootstrap by its definition
+    resampled = second[draws].mean(axis=1) - first[draws].mean(axis=1)
+    for confidence in (0.95, 0.5):
+        found = paired_bootstrap(first, second, seed=0, num_resamples=20_000, confidence=confidence)
+        expected = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+        assert np.abs(np.array(found) - expected).max() <= 1 / 400 + 1e-9
+    assert paired_bootstrap(first, second, seed=1) == paired_bootstrap(first, second, seed=1)
+
+
+def test_paired_bootstrap_knows_which_is_better() -> None:
+    first, second = answers(60, 2, 30, 8)
+    low, high = paired_bootstrap(first, second, seed=0)
+    assert 0 < low < 0.28 < high
+    assert paired_bootstrap(first, first, seed=0) == (0.0, 0.0)
+    low, high = paired_bootstrap(second, first, seed=0)
+    assert low < -0.28 < high < 0
+
+
+@pytest.mark.parametrize("compare", [mcnemar, partial(paired_bootstrap, seed=0)])
+def test_comparison_refuses_what_is_no_pair(compare: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match=r"a bool for each of the same examples, got bool \[2\] and bool \[3\]"):
+        compare(np.array([True, False]), np.array([True, False, True]))
+    with pytest.raises(ValueError, match="got int64"):  # predictions, where their being right is wanted
+        compare(np.array([1, 0]), np.array([True, False]))
+
+
 # --- the baseline ------------------------------------------------------------------------------------------------
 
 PRAISE = ("a fine film", "what a joy", "truly good", "not bad at all")
@@ -374,6 +437,15 @@ def test_baseline_takes_more_labels_and_columns_of_a_dataset() -> None:
     assert isinstance(found, Evaluation) and found.probabilities.shape == (69, 3)
     assert found.accuracy == 1.0
     assert accuracy_by(rows["text"], found)["so so"] == (1.0, 9)
+
+
+def test_baseline_is_its_classifier_scored() -> None:
+    (texts, labels), (test_texts, test_labels) = reviews(200), reviews(40)
+    classifier = tfidf_classifier(texts, labels)
+    logits = tfidf_logits(classifier, test_texts)
+    assert logits.shape == (40, 2) and (logits[:, 0] == 0).all()
+    assert np.allclose(np.exp(logits[:, 1]) / (1 + np.exp(logits[:, 1])), classifier.predict_proba(test_texts)[:, 1])
+    assert score(test_labels, logits) == tfidf_baseline(texts, labels, test_texts, test_labels)
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 0], [0, 2, 0]])

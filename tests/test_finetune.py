@@ -1,5 +1,6 @@
 """The command lines: what they take and refuse, what they write, and that no kill loses any of it."""
 
+import hashlib
 import json
 import os
 import re
@@ -22,9 +23,9 @@ from course_utils.command_line import command_in_words
 from course_utils.config import ClassificationConfig, TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ["--num-train-epochs", "2", "--batch-size", "4", "--precision", "fp32", "--num-threads", "1", "--max-length",
-         "16", "--learning-rate", "3e-3", "--hidden-dropout-prob", "0.1", "--average-decay", "0.5",
-         "--validation-examples", "8"]  # of 24 reviews, 16 remain: 8 updates
+QUICK = ["--checkpoint", "tiny-random", "--num-train-epochs", "2", "--batch-size", "4", "--precision", "fp32",
+         "--num-threads", "1", "--max-length", "16", "--learning-rate", "3e-3", "--hidden-dropout-prob", "0.1",
+         "--average-decay", "0.5", "--validation-examples", "8"]  # of 24 reviews, 16 remain: 8 updates
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,23 @@ def test_another_checkpoint_of_the_same_name_is_another_run(finished, tmp_path, 
     assert str(tmp_path) not in (tmp_path / "run" / "config.json").read_text()
 
 
+def test_the_shipped_checkpoint_is_the_default_wherever_one_works(tmp_path, monkeypatch):
+    """From another folder; known by its name and its weights, as if its folder had been given."""
+    monkeypatch.chdir(tmp_path)
+    quick = QUICK[2:]  # without its --checkpoint
+    assert finetune.main([*quick, "--num-train-epochs", "1", "--output-dir", "run"]) == 0
+    result = read_json(tmp_path / "run" / "result.json")
+    weights = ROOT / "data" / "checkpoints" / "course-bert" / "model.safetensors"
+    assert (result["checkpoint_name"], result["config"]["checkpoint"]) == ("course-bert", "course-bert")
+    assert result["config"]["checkpoint_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert result["command"] == f"python -m course_utils.finetune {' '.join(quick)} --num-train-epochs 1 " \
+                                "--output-dir $OUTPUT_DIR"
+    by_folder = [*quick, "--num-train-epochs", "1", "--checkpoint", str(weights.parent), "--output-dir", "run"]
+    monkeypatch.setattr(classification, "fit", explode)  # the same run: its result is there
+    assert finetune.main(by_folder) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["num_hidden_layers"] == 4
+
+
 def test_stopped_then_anew_then_on(tmp_path, finished, capsys):
     assert run(tmp_path, "--stop-after", "3") == 0
     assert "stopped and saved" in capsys.readouterr().out
@@ -264,11 +282,13 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path, monke
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--checkpoint", "no/such/place"], "neither a folder here nor a name on the Hub"),
+    (["--checkpoint", "course-bert"], "course-bert ships with the course, and this copy has no"),
     (["--max-length", "9999"], "max_length=9999 exceeds the 512 positions"),
     (["--train-examples", "500"], "cannot hold out 500 of 16 examples"),
     (["--precision", "fp16"], '"fp16" needs a GPU')])
 def test_what_cannot_be_had_is_told_in_one_line(arguments, words, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(classification.hardware, "find_device", lambda: "cpu")
+    monkeypatch.setattr(classification.hub, "_SHIPPED", tmp_path)  # as where the package stands alone
     assert run(tmp_path, *arguments) == 1
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and words in err

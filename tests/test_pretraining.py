@@ -1,6 +1,7 @@
 """Pre-training: what is learnt from, the corruption's losses, the score on held-out text, and the command line."""
 
 import math
+import shutil
 from dataclasses import fields
 
 import pytest
@@ -9,7 +10,7 @@ import transformers
 from helpers import read_json, same, tiny_reviews, write_reviews
 from safetensors.torch import load_file
 
-from course_utils import data, pretrain
+from course_utils import data, pretrain, pretraining
 from course_utils.checkpoint import load_pretrained
 from course_utils.config import BertConfig, PretrainConfig, TrainConfig
 from course_utils.model import BertForCausalLM, BertForPreTraining
@@ -306,6 +307,27 @@ def test_a_later_stage_goes_on_from_an_earlier_one(finished, reviews, tmp_path):
     result = read_json(tmp_path / "run/result.json")
     assert result["config"]["start_from"] == finished.name and "--start-from $START_FROM" in result["command"]
     assert len(result["config"]["start_from_sha256"]) == 64
+
+
+def test_a_start_that_does_not_fit_is_refused(finished, reviews, tmp_path, capsys):
+    assert run(tmp_path / "run", "--start-from", str(finished), "--hidden-size", "32") == 1
+    assert "has hidden_size 16, the settings say 32" in capsys.readouterr().err
+    start = tmp_path / "start"
+    shutil.copytree(finished, start)
+    for name in ("tokenizer.json", "vocab.txt"):  # a new vocabulary would number other tokens
+        (start / name).unlink()
+    assert run(tmp_path / "another run", "--start-from", str(start)) == 1
+    assert "vocab.txt cannot be read" in capsys.readouterr().err
+
+
+def test_a_later_stage_has_its_own_dropout(finished):
+    task = PretrainConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+                          hidden_dropout_prob=0.25, start_from=str(finished))
+    model = pretraining._model(task, WordPieceTokenizer.load(finished).vocab_size, seed=0)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
+    saved = load_pretrained(finished, model_class=BertForPreTraining)
+    assert same(dict(model.named_parameters()), dict(saved.named_parameters()))
+    assert model.training and model.bert.encoder.layers[0].attention.attention == "explicit"
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

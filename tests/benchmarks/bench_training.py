@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import argparse
 import copy
-import gc
 import os
-import platform
 import sys
-from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; busy waiting stalls shared cores
 
+import measuring
 import torch
 import transformers
-from contenders import BATCH_SIZE, CONFIG, NONE, PAIRS, SEED, Contender, Setup, make_contenders, now, run_fit
-from torch import nn
+from contenders import PAIRS, make_contenders, run_fit
+from measuring import BATCH_SIZE, CONFIG, NONE, SEED, Contender, Run, Setup, training_flops
 
 from course_utils import hardware, hub
 from course_utils.checkpoint import write_json
@@ -55,51 +53,12 @@ def make_setup(args: argparse.Namespace) -> Setup:
                  hardware.find_device())
 
 
-def measure(contender: Contender, setup: Setup) -> dict[str, float]:
-    """Train on all reviews from the start weights, after one update on the longest of them that does not count."""
-    masks: list[torch.Tensor] = []
-    for features in (setup.longest_batch(), setup.features):
-        gc.collect()
-        torch.set_num_threads(setup.num_threads)
-        torch.manual_seed(SEED)
-        model = copy.deepcopy(setup.models[contender.dropout]).to(setup.device).train()
-        masks.clear()
-        model.register_forward_pre_hook(lambda _, args, kwargs: masks.append(kwargs["attention_mask"]),
-                                        with_kwargs=True)
-        seconds = contender.train(model, features, setup)
-    real = [length for mask in masks for length in mask.sum(1).tolist()]
-    padded = [mask.shape[1] for mask in masks for _ in mask]
-    if sorted(real) != sorted(len(feature["input_ids"]) for feature in setup.features):
-        raise RuntimeError(f"{contender.words}: expected each of {len(setup.features)} reviews once, got {len(real)}")
+def measure(contender: Contender, setup: Setup) -> Run:
+    """One round of one contender."""
+    seconds, real, padded, model = measuring.timed(contender, setup)
     return {"seconds": seconds, "examples_per_second": len(real) / seconds,
             "padding_share": 1 - sum(real) / sum(padded),
             "flops": training_flops(model, real), "flops_with_padding": training_flops(model, padded)}
-
-
-def training_flops(model: nn.Module, lengths: Iterable[int]) -> float:
-    """Floating-point operations of forward and backward over sequences of these lengths, by formula.
-
-    A matrix of N weights costs a token 2N (multiply and add) forward and 4N backward (gradients of its input and of
-    itself): 6N. N counts the encoder's matrices: embeddings are looked up, pooler and classifier see one token a
-    review. Attention's two products, QK^T and PV, cost a layer 2 * 2 * length^2 * hidden_size forward, and three
-    times that in all. Softmax, GELU, LayerNorm, dropout and the optimizer are left out, as is customary.
-    """
-    config, lengths = model.config, list(lengths)
-    num_weights = sum(p.numel() for p in model.base_model.encoder.parameters() if p.ndim > 1)
-    attention = 12 * config.num_hidden_layers * config.hidden_size * sum(length * length for length in lengths)
-    return 6.0 * num_weights * sum(lengths) + attention
-
-
-def matmul_peak(choice: hardware.Hardware, size: int = 2048) -> float:
-    """The best rate (FLOP/s) of a dozen products of two size x size matrices, in fit's precision and threads."""
-    torch.set_num_threads(choice.num_threads)
-    left, right = torch.randn(2, size, size, device=choice.device).to(hardware.DTYPES[choice.precision])
-    best = float("inf")
-    for _ in range(12):
-        start = now()
-        torch.matmul(left, right)
-        best = min(best, now() - start)
-    return 2 * size**3 / best
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -107,33 +66,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     setup = make_setup(args)
     choices = {dropout: run_fit(copy.deepcopy(model), setup.longest_batch(), setup).hardware
                for dropout, model in setup.models.items()}
-    contenders, peak = make_contenders(choices), 0.0
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
-    for number in range(args.rounds):
-        peak = max(peak, matmul_peak(choices[NONE]))
-        for name, contender in contenders.items():
-            runs[name].append(measure(contender, setup))
-            print(f"round {number + 1}, {name}: {runs[name][-1]['examples_per_second']:.2f} examples/s", flush=True)
+    contenders = make_contenders(choices)
+    runs, peak = measuring.take_turns(contenders, partial(measure, setup=setup), choices[NONE], args.rounds, "examples")
     return {
         "command": command_in_words(args), "dataset": args.dataset, "checkpoint_name": checkpoint_name(args.checkpoint),
         "max_length": args.max_length, "batch_size": BATCH_SIZE, "updates": args.updates, "rounds": args.rounds,
         "seed": SEED, "mean_tokens": sum(len(feature["input_ids"]) for feature in setup.features) / len(setup.features),
         "precision": {dropout: choice.to_dict() for dropout, choice in choices.items()},
-        "contenders": {name: {"words": contender.words, "dropout": contender.dropout, "runs": runs[name]}
-                       for name, contender in contenders.items()},
-        "ratios": [compare(runs, ours, other) for ours, other in PAIRS],
-        "matmul_peak": peak,  # FLOP/s
-        "peak_share": {key: median(r[key] / r["seconds"] for r in runs["ours"]) / peak
-                       for key in ("flops", "flops_with_padding")},
-        "hardware": hardware.describe(),
-        "versions": {"python": platform.python_version(),
-                     **{name: version(name) for name in ("torch", "transformers", "accelerate", "datasets")}}}
-
-
-def compare(runs: dict[str, list[dict[str, float]]], ours: str, other: str) -> dict[str, Any]:
-    """How many times as fast `ours` was as `other`, round by round."""
-    ratios = [b["seconds"] / a["seconds"] for a, b in zip(runs[ours], runs[other], strict=True)]
-    return {"ours": ours, "other": other, "median": median(ratios), "min": min(ratios), "max": max(ratios)}
+        **measuring.outcome(contenders, runs, PAIRS, peak)}
 
 
 def report(record: dict[str, Any]) -> str:
@@ -142,18 +82,8 @@ def report(record: dict[str, Any]) -> str:
              f"fit chose {record['precision'][NONE]['reason']}",
              f"{record['updates']} updates of {record['batch_size']} {record['dataset']} reviews, "
              f"{record['mean_tokens']:.0f} tokens on average, {record['max_length']} at most; weights: "
-             f"{record['checkpoint_name']}; medians of {record['rounds']} rounds", "",
-             f"{'contender':18} {'how':39} {'dropout':>8} {'padding':>8} {'examples/s':>11}"]
-    for name, entry in record["contenders"].items():
-        speed, padding = (median(r[key] for r in entry["runs"]) for key in ("examples_per_second", "padding_share"))
-        lines.append(f"{name:18} {entry['words']:39} {entry['dropout']:>8} {100 * padding:6.1f} % {speed:11.2f}")
-    lines += ["", f"{'ratio of examples/s':38} {'median':>8} {'min':>8} {'max':>8}"]
-    for ratio in record["ratios"]:
-        pair = f"{ratio['ours']} / {ratio['other']}"
-        lines.append(f"{pair:38} {ratio['median']:8.2f} {ratio['min']:8.2f} {ratio['max']:8.2f}")
-    useful, done = (100 * record["peak_share"][key] for key in ("flops", "flops_with_padding"))
-    return "\n".join([*lines, "", f"ours reaches {useful:.1f} % of the matmul peak measured here "
-                      f"({record['matmul_peak'] / 1e9:.0f} GFLOP/s); {done:.1f} % if padding counts as work"])
+             f"{record['checkpoint_name']}; medians of {record['rounds']} rounds"]
+    return "\n".join([*lines, *measuring.tables(record, "examples")])
 
 
 def command_in_words(args: argparse.Namespace) -> str:

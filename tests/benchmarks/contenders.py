@@ -1,17 +1,16 @@
-"""The ways to train that bench_training.py compares: each trains a model once over the reviews and is timed."""
+"""The ways to train that the benchmarks compare: each trains a model once over the examples and is timed."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import datasets
 import torch
 import transformers
+from measuring import BATCH_SIZE, CONFIG, NONE, SEED, Contender, Setup, now
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -22,37 +21,11 @@ from course_utils.data import Features, collate
 from course_utils.hardware import Hardware
 from course_utils.training import FitResult, fit
 
-BATCH_SIZE, SEED = 32, 0
 LEARNING_RATE = 1e-4  # of the tutorial's loop; the others have their own, and no rate changes the speed
-NONE, CONFIG = "none", "config's"  # dropout: switched off, or as the checkpoint's config.json has it
 
 # The ratios that are reported: each with its own defaults, then (the last three) at equal dropout.
 PAIRS = [("ours", "tutorial"), ("ours", "trainer"), ("ours", "trainer-bf16"),
          ("ours-dropout", "tutorial"), ("ours-dropout", "trainer-bf16"), ("ours", "trainer-bf16-none")]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all contenders share. models: start models by dropout (NONE, CONFIG), of equal weights, on the CPU."""
-
-    features: list[Features]
-    tokenizer: transformers.PreTrainedTokenizerBase
-    models: dict[str, nn.Module]
-    max_length: int
-    num_threads: int  # torch's own choice; only fit looks for a better one
-    device: str
-
-    def longest_batch(self) -> list[Features]:
-        return sorted(self.features, key=lambda feature: -len(feature["input_ids"]))[:BATCH_SIZE]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One way to train. train(model, features, setup): seconds of all its updates, fetching the batches included."""
-
-    words: str
-    dropout: str
-    train: Callable[[nn.Module, Sequence[Features], Setup], float]
 
 
 def make_contenders(choices: dict[str, Hardware]) -> dict[str, Contender]:
@@ -69,24 +42,22 @@ def make_contenders(choices: dict[str, Hardware]) -> dict[str, Contender]:
     }
 
 
-def now() -> float:
-    """Seconds, once a GPU has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
+def run_fit(model: nn.Module, features: Sequence[Features], setup: Setup, choice: Hardware | None = None,
+            **parts: Any) -> FitResult:
+    """One epoch of fit by its defaults; `choice` spares a measurement of the hardware that was made before.
 
-
-def run_fit(model: nn.Module, features: Sequence[Features], setup: Setup, choice: Hardware | None = None) -> FitResult:
-    """One epoch of fit by its defaults; `choice` spares a measurement of the hardware that was made before."""
+    parts: fit's own compute_loss and collate, where they are not those of classification.
+    """
     known = {"precision": choice.precision, "num_threads": choice.num_threads} if choice else {}
     config = TrainConfig(num_train_epochs=1, batch_size=BATCH_SIZE, seed=SEED, **known)
-    return fit(model, features, config, compute_loss=compute_loss,
-               collate=partial(collate, pad_token_id=setup.tokenizer.pad_token_id))
+    usual = {"compute_loss": compute_loss, "collate": partial(collate, pad_token_id=setup.tokenizer.pad_token_id)}
+    return fit(model, features, config, **{**usual, **parts})
 
 
-def train_ours(model: nn.Module, features: Sequence[Features], setup: Setup, *, choice: Hardware) -> float:
+def train_ours(model: nn.Module, features: Sequence[Features], setup: Setup, *, choice: Hardware,
+               **parts: Any) -> float:
     """The course's loop; its own clock runs during updates only."""
-    return run_fit(model, features, setup, choice).train_seconds
+    return run_fit(model, features, setup, choice, **parts).train_seconds
 
 
 def train_tutorial(model: nn.Module, features: Sequence[Features], setup: Setup) -> float:
@@ -117,14 +88,16 @@ class Stopwatch(TrainerCallback):
         self.seconds = now() - self.start
 
 
-def train_trainer(model: nn.Module, features: Sequence[Features], setup: Setup, **arguments: Any) -> float:
-    """transformers.Trainer with its own collator (dynamic padding); what `arguments` do not name is its default."""
+def train_trainer(model: nn.Module, features: Sequence[Features], setup: Setup, *,
+                  data_collator: Callable[..., Any] | None = None, **arguments: Any) -> float:
+    """transformers.Trainer; what `arguments` do not name is its default. data_collator: None for its own, which pads
+    to the longest of a batch."""
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(folder, per_device_train_batch_size=BATCH_SIZE, num_train_epochs=1, seed=SEED,
                                  use_cpu=setup.device == "cpu", report_to="none", save_strategy="no",
                                  disable_tqdm=True, **arguments)
-        trainer = Trainer(model, args, train_dataset=datasets.Dataset.from_list(list(features)),
+        trainer = Trainer(model, args, data_collator, train_dataset=datasets.Dataset.from_list(list(features)),
                           processing_class=setup.tokenizer, callbacks=[watch])
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()

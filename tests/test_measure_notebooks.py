@@ -1,0 +1,162 @@
+"""What a notebook costs is measured right, on a toy, and the README's table says what the record says."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import measure_notebooks
+import nbformat
+import pytest
+from measure_notebooks import BEGIN, END
+
+ROOT = Path(__file__).resolve().parent.parent
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+
+# A child that holds 120 MiB while the kernel holds 80, both at work for half a second of CPU time; nothing is kept.
+BUSY = """
+import subprocess, sys, time
+work = '''
+import time
+held = bytearray(b"x") * (int(SIZE) << 20)
+while time.process_time() < 0.5:
+    pass
+time.sleep(1)
+'''
+child = subprocess.Popen([sys.executable, "-c", work.replace("SIZE", "120")])
+begin = time.process_time()
+exec(work.replace("SIZE", "80").replace("< 0.5", "< begin + 0.5"))
+child.wait()
+del held
+"""
+README = f"""# A course
+
+{BEGIN}
+| | notebook | reading | computing, two cores | memory | needs |
+| --- | --- | --- | --- | --- | --- |
+| 00 | [first](notebooks/00_first.ipynb) | 15 min | 1 s | | nothing |
+| 01 | [second](notebooks/01_second.ipynb) | 20 min | 999 s | 1 MiB | a `GPU` |
+{END}
+
+More text, with a | in it.
+"""
+RECORD = {"notebooks": {"00_first": {"seconds": 11.6, "cpu_seconds": 20.0, "peak_mebibytes": 633}}}
+WANTED = README.replace("| 1 s | |", "| 12 s | 630 MiB |").replace("999 s | 1 MiB", "not measured | not measured")
+
+
+def write_notebook(path: Path, *sources: str) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def options(**given: object) -> argparse.Namespace:
+    return argparse.Namespace(**{"notebooks": [], "table": False, "check": False, "timeout": 60.0, **given})
+
+
+# --- measuring ---------------------------------------------------------------------------------------------------
+
+
+@needs_proc
+def test_time_and_memory_count_the_kernel_and_its_children(tmp_path: Path) -> None:
+    idle = measure_notebooks.measure(write_notebook(tmp_path / "idle.ipynb", "1"))
+    busy = measure_notebooks.measure(write_notebook(tmp_path / "busy.ipynb", BUSY))
+    assert busy["seconds"] >= 1 and busy["cpu_seconds"] > 0.9  # two halves of a second, one of them a child's
+    assert 150 < busy["peak_mebibytes"] - idle["peak_mebibytes"] < 400  # 200 and an interpreter
+    assert 20 < idle["peak_mebibytes"] < 300  # a kernel, and not the whole machine
+
+
+@needs_proc
+def test_a_peak_that_is_over_before_anyone_looks_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_notebooks, "EVERY", 3600)  # only the look after each cell is left
+    path = write_notebook(tmp_path / "short.ipynb", "held = bytearray(b'x') * (300 << 20); del held", "1")
+    assert measure_notebooks.measure(path)["peak_mebibytes"] > 320
+
+
+@needs_proc
+def test_memory_of_a_process_that_is_gone_is_nothing() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert measure_notebooks.memory_of(child.pid) == (0, 0)
+
+
+@needs_proc
+def test_named_notebooks_are_measured_and_nothing_is_stored(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "toy.ipynb", "print('hello')")
+    before = path.read_bytes()
+    record = measure_notebooks.RECORD.read_bytes() if measure_notebooks.RECORD.exists() else None
+    command = [sys.executable, str(ROOT / "scripts" / "measure_notebooks.py"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("toy ") and "s of CPU" in done.stdout and done.stdout.endswith("MiB\n")
+    assert path.read_bytes() == before
+    assert (measure_notebooks.RECORD.read_bytes() if measure_notebooks.RECORD.exists() else None) == record
+
+
+@needs_proc
+def test_a_notebook_that_fails_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_notebook(tmp_path / "broken.ipynb", "1 / 0")
+    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: measure_notebooks.measure(paths[0]))
+    assert measure_notebooks.main([str(path)]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+# --- the record --------------------------------------------------------------------------------------------------
+
+
+def test_the_record_and_the_table_are_written_and_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "notebooks.json"
+    readme.write_text(README, encoding="utf-8")
+    costs = {**RECORD["notebooks"], "solutions/00_first": {"seconds": 3.0, "cpu_seconds": 3.0, "peak_mebibytes": 90}}
+    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: costs)
+    assert measure_notebooks.run(options(), readme, stored) == 0
+    record = json.loads(stored.read_text(encoding="utf-8"))
+    assert record["notebooks"] == costs and record["total_seconds"] == 14.6
+    assert record["command"] == "python scripts/measure_notebooks.py"
+    assert record["hardware"]["processor"] and record["versions"]["python"]
+    assert readme.read_text(encoding="utf-8") == WANTED
+
+    assert measure_notebooks.run(options(check=True), readme, stored) == 0
+    changed = WANTED.replace("12 s", "13 s")
+    readme.write_text(changed, encoding="utf-8")
+    assert measure_notebooks.run(options(check=True), readme, stored) == 1
+    assert "--table" in capsys.readouterr().out and readme.read_text(encoding="utf-8") == changed
+    assert measure_notebooks.run(options(table=True), readme, stored) == 0
+    assert readme.read_text(encoding="utf-8") == WANTED
+
+
+@pytest.mark.parametrize(("cost", "words"), [
+    ({"seconds": 90.0, "peak_mebibytes": 1229}, []),
+    ({"seconds": 90.1, "peak_mebibytes": 1229}, ["00_first takes 90.1 s; at most 90 s are allowed"]),
+    ({"seconds": 100.0, "peak_mebibytes": 1230}, ["00_first takes 100 s; at most 90 s are allowed",
+                                                  "00_first takes 1230 MiB; at most 1229 MiB are allowed"])])
+def test_limits(cost: dict[str, float], words: list[str]) -> None:
+    assert measure_notebooks.complaints("00_first", cost) == words
+
+
+def test_too_much_is_stored_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                     capsys: pytest.CaptureFixture[str]) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "notebooks.json"
+    readme.write_text(README, encoding="utf-8")
+    costs = {"00_first": {"seconds": 91.0, "cpu_seconds": 1.0, "peak_mebibytes": 10}}
+    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: costs)
+    assert measure_notebooks.run(options(), readme, stored) == 1
+    assert "00_first takes 91 s" in capsys.readouterr().err
+    assert json.loads(stored.read_text(encoding="utf-8"))["notebooks"] == costs
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+
+def test_only_the_measured_cells_change() -> None:
+    assert measure_notebooks.with_costs(README, RECORD) == WANTED
+    assert measure_notebooks.with_costs(WANTED, RECORD) == WANTED
+
+
+def test_a_readme_without_the_table_is_told_so() -> None:
+    with pytest.raises(ValueError, match=r"the markers .* are missing"):
+        measure_notebooks.with_costs("# A course\n", RECORD)
+    with pytest.raises(ValueError, match="each row must link to its notebook"):
+        measure_notebooks.with_costs(README.replace("(notebooks/00_first.ipynb)", ""), RECORD)
