@@ -186,7 +186,7 @@ def _whole_word_cases() -> list[Case]:
         Case(args=(["[CLS]", "[SEP]"],), hint="No word at all."),
         Case(args=(["[CLS]", "##ing", "on", "[SEP]"],), hint="The text begins within a word, with nothing to go on "
              "from. What is left of the word is a group all the same."),
-        Case(args=(["#", "1", "[UNK]", "##x"],), hint="A lone # is a word. What is unknown is never asked."),
+        Case(args=(["no", "#", "1", "[UNK]", "##x"],), hint="A lone # is a word. What is unknown is never asked."),
     ]
 
 
