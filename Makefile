@@ -18,7 +18,7 @@ endif
 PYTEST = $(VENV_PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadfile
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 240 --nbval-kernel-startup-timeout 120
 # Without ARGS the main job starts from course-bert, on the course's own reviews.
-FINETUNE = --max-length 128 --num-train-epochs 1 --batch-size 16 --learning-rate 5e-4
+FINETUNE = --max-length 128 --learning-rate 3e-4
 LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --extra test \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-package torch \
 	--custom-compile-command "make lock" --quiet
