@@ -46,7 +46,7 @@ def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
             tokenizer, model = _tiny_random(texts, dropout)
         else:
             folder = hub.fetch_checkpoint(name)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = _read_tokenizer(folder)
             model, loading = AutoModelForSequenceClassification.from_pretrained(
                 folder, dtype=torch.float32, num_labels=2, output_loading_info=True, **dropout)
             lacking = sorted(key for key in loading["missing_keys"] if "classifier" not in key)
@@ -59,6 +59,14 @@ def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
     model.config.id2label = dict(enumerate(data.LABEL_NAMES))
     model.config.label2id = {label: index for index, label in enumerate(data.LABEL_NAMES)}
     return tokenizer, model
+
+
+def _read_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
+    """The folder's tokenizer. `transformers` makes one up, of special tokens only, where the files are missing."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ValueError(f"{folder} holds no tokenizer; expected tokenizer.json or vocab.txt beside the weights")
+    return tokenizer
 
 
 def _tiny_random(texts: Sequence[str], dropout: dict[str, float]) -> tuple[BertTokenizerFast, nn.Module]:
@@ -170,7 +178,9 @@ def _splits(task: ClassificationConfig, seed: int) -> tuple[datasets.Dataset, da
     train, validation = reviews["train"], reviews["train"].select([])
     if task.validation_examples:
         train, validation = data.hold_out(train, task.validation_examples, seed=0)
-    if task.train_examples:
+    if task.train_examples > len(train):
+        raise ValueError(f"train_examples={task.train_examples:,} exceeds the {len(train):,} training reviews")
+    if 0 < task.train_examples < len(train):
         train = data.hold_out(train, task.train_examples, seed=seed)[1]
     scored = validation if task.scored_split == "validation" else reviews["test"]
     return train, validation, scored
@@ -199,23 +209,25 @@ def _scores(task: ClassificationConfig, found: evaluation.Evaluation,
 def load_classifier(folder: Path) -> tuple[transformers.PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and model of a fine-tuned folder, float32, in eval mode.
 
-    Raises FileNotFoundError for a folder without model.safetensors, ValueError where it holds no classifier.
+    Raises FileNotFoundError for a folder without model.safetensors, DataError where that is cut short, ValueError
+    where the folder holds no classifier or no tokenizer.
     """
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(f"expected a fine-tuned folder with model.safetensors, found none in {folder}; make "
                                 "one with: python -m course_utils.finetune --output-dir DIR")
+    hub.check_safetensors(folder / "model.safetensors")
     with _quiet_transformers():
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True)
         if lacking := sorted(loading["missing_keys"]):
             raise ValueError(f"{folder} is not fine-tuned: it lacks {', '.join(lacking[:3])}")
-        return AutoTokenizer.from_pretrained(folder), model.eval()
+        return _read_tokenizer(folder), model.eval()
 
 
 def trained_cut(folder: Path) -> dict[str, Any]:
     """The max_length and tail_share that a fine-tuned folder's reviews were cut with, by its result.json."""
     path = folder / "result.json"
-    config = json.loads(path.read_text(encoding="utf-8"))["config"] if path.exists() else {}
+    config = checkpoints.read_json(path).get("config", {}) if path.exists() else {}
     return {name: config[name] for name in ("max_length", "tail_share") if name in config}
 
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, BertModel, BertToke
 from course_utils import data, hub
 from course_utils.checkpoint import load_pretrained, save_classifier, their_name
 from course_utils.classification import (
+    _splits,
     compute_loss,
     encode,
     load_classifier,
@@ -227,3 +228,30 @@ def test_the_cut_of_training_is_read_from_the_result(tmp_path):
     (tmp_path / "result.json").write_text('{"config": {"max_length": 8, "tail_share": 0.25, "seed": 0}}')
     assert trained_cut(tmp_path) == {"max_length": 8, "tail_share": 0.25}
     assert trained_cut(Path("nowhere")) == {}
+
+
+@pytest.mark.parametrize("load", [load_classifier, lambda folder: start_from(str(folder), TEXTS, SHORT, seed=0)])
+def test_a_folder_without_a_tokenizer_is_refused(classifier, load):
+    for name in ("tokenizer.json", "vocab.txt"):
+        (classifier / name).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"holds no tokenizer; expected tokenizer\.json"):
+        load(classifier)
+
+
+def test_weights_that_are_cut_short_are_named(classifier):
+    file = classifier / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(hub.DataError, match=r"model\.safetensors"):
+        load_classifier(classifier)
+
+
+def test_a_result_without_settings_gives_no_cut(tmp_path):
+    (tmp_path / "result.json").write_text("{}")
+    assert trained_cut(tmp_path) == {}
+
+
+def test_more_training_reviews_than_there_are_is_refused_and_all_of_them_is_not():
+    task = ClassificationConfig(train_examples=6000)
+    assert len(_splits(task, seed=0)[0]) == 6000
+    with pytest.raises(ValueError, match="train_examples=6,001 exceeds the 6,000 training reviews"):
+        _splits(ClassificationConfig(train_examples=6001), seed=0)

@@ -284,7 +284,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path, monke
     (["--checkpoint", "no/such/place"], "neither a folder here nor a name on the Hub"),
     (["--checkpoint", "course-bert"], "course-bert ships with the course, and this copy has no"),
     (["--max-length", "9999"], "max_length=9999 exceeds the 512 positions"),
-    (["--train-examples", "500"], "cannot hold out 500 of 16 examples"),
+    (["--train-examples", "500"], "train_examples=500 exceeds the 16 training reviews"),
     (["--precision", "fp16"], '"fp16" needs a GPU')])
 def test_what_cannot_be_had_is_told_in_one_line(arguments, words, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(classification.hardware, "find_device", lambda: "cpu")
