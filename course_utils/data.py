@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from course_utils.hub import DataError, fetch_checked
+from course_utils.text import clean
 
 if TYPE_CHECKING:  # datasets takes most of a second to import, and batches do without it
     from datasets import Dataset, DatasetDict
@@ -160,7 +161,7 @@ def check_examples(dataset: Dataset, *, num_labels: int = 2, name: str) -> None:
     The message counts what is wrong in `name` (say "the training data") and gives the index of the first.
     """
     texts, labels = dataset["text"][:], dataset["label"][:]
-    empty = [index for index, text in enumerate(texts) if text is None or not text.strip()]
+    empty = [index for index, text in enumerate(texts) if text is None or not clean(text)]  # "<br />" is no text
     outside = [index for index, label in enumerate(labels) if label is None or not 0 <= label < num_labels]
     if empty:
         raise ValueError(f"{name}: {len(empty):,} of {len(texts):,} texts are empty, the first at index "

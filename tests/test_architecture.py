@@ -35,7 +35,7 @@ GRAPH: dict[str, set[str]] = {
     "optimization": {"config"},
     "model": {"config"},
     "checkpoint": {"config", "model"},
-    "data": {"hub"},
+    "data": {"hub", "text"},
     "evaluation": {"data"},
     "training": {"checkpoint", "config", "data", "hardware", "optimization"},
     "records": {"checkpoint", "hardware", "training"},

@@ -404,6 +404,7 @@ def test_good_examples_pass():
 @pytest.mark.parametrize(("labels", "texts", "message"), [
     ([0, 1, 1], ["good", "", " \n\t"], "mine: 2 of 3 texts are empty, the first at index 1"),
     ([0, 1, 1], ["good", "bad", None], "mine: 1 of 3 texts are empty, the first at index 2"),
+    ([0, 1, 1], ["good", "<br /><br />", "bad"], "mine: 1 of 3 texts are empty, the first at index 1"),
     ([0, 1, -1, 2], None, r"mine: 2 of 4 labels lie outside 0 to 1, the first at index 2 \(-1\)"),
     ([0, 0, 0], None, "mine: no example has label 1; the 3 are 3 neg. Was sorted data cut"),
     ([], None, "mine: no example has label 0, 1; the 0 are none"),

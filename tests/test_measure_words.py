@@ -1,0 +1,49 @@
+"""Counting words: by hand on a handful of texts."""
+
+import json
+import sys
+from collections import Counter
+
+import measure_words as script
+import pytest
+
+
+def test_words_are_berts_words() -> None:
+    assert script.words_of(["Née good!<br />It's"]) == [["nee", "good", "!", "it", "'", "s"]]
+
+
+@pytest.mark.parametrize(("texts", "points"), [
+    ([["a", "b", "a", "c"], ["a", "d"]], [(1, 1), (2, 2), (4, 3), (6, 4)]),
+    ([["a", "a", "a", "a"]], [(1, 1), (2, 1), (4, 1)]),  # the end is a power of two: no point twice
+    ([], [(0, 0)]),
+])
+def test_growth_counts_different_words_among_those_read(texts, points) -> None:
+    assert script.growth(texts, start=1) == points
+
+
+def test_frequencies_stand_at_doubling_ranks_and_at_the_last() -> None:
+    counts = Counter({"the": 50, "a": 20, "film": 9, "dull": 4, "very": 4, "once": 1})
+    assert script.frequencies(counts) == [(1, 50), (2, 20), (4, 4), (6, 1)]
+    assert script.frequencies(Counter("a")) == [(1, 1)]
+
+
+def test_unknown_share_knows_the_most_frequent_only() -> None:
+    counts = Counter({"film": 5, "dull": 2, "good": 2, "odd": 1})
+    test = [["film", "good"], ["dull", "new"]]
+    assert script.unknown_share(counts, test, size=1) == 3 / 4
+    assert script.unknown_share(counts, test, size=2) == 2 / 4  # of two equals, the first by the alphabet: dull
+    assert script.unknown_share(counts, test, size=4) == 1 / 4
+
+
+def test_command_writes_a_record_that_adds_up(tmp_path, monkeypatch, capsys) -> None:
+    output = tmp_path / "words.json"
+    monkeypatch.setattr(sys, "argv", ["measure_words.py", "--dataset", "course", "--output", str(output)])
+    script.main()
+    record = json.loads(output.read_text())
+    assert record["growth"][-1] == [record["train_words"], record["train_types"]]
+    assert record["frequencies"][-1][0] == record["train_types"]
+    assert 0 < record["train_types_once"] < record["train_types"]
+    shares = list(record["ratios"]["unknown_words_of_test"].values())
+    assert shares == sorted(shares, reverse=True) and 0 < shares[-1] < shares[0] < 1
+    assert record["command"] == "python scripts/measure_words.py --dataset course --output $OUTPUT"
+    assert f"{record['train_types']:,} different words" in capsys.readouterr().out
