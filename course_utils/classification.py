@@ -15,7 +15,7 @@ import transformers
 from accelerate import Accelerator, PartialState
 from tokenizers import BertWordPieceTokenizer
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizerFast
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertTokenizerFast
 
 from course_utils import checkpoint as checkpoints
 from course_utils import data, evaluation, hardware, hub
@@ -32,11 +32,12 @@ TINY = BertConfig(vocab_size=4096, hidden_size=64, num_hidden_layers=2, num_atte
 
 def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
                seed: int) -> tuple[transformers.PreTrainedTokenizerBase, nn.Module]:
-    """Tokenizer and two-way classifier from "course-bert", a folder, a Hub name, or "tiny-random".
+    """Tokenizer and two-way classifier from "course-bert", a folder, a Hub name, or an untrained start.
 
-    "tiny-random" is untrained, and learns its vocabulary from `texts`. Weights are loaded as float32. The head on top
-    is fresh, drawn from `seed`; nothing else may be. Raises FileNotFoundError where there is no such checkpoint,
-    ValueError naming the weights that one lacks, or a max_length beyond its positions.
+    Two are untrained, drawn from `seed`: "tiny-random", which learns its vocabulary from `texts`, and
+    "course-bert-random", course-bert's network and vocabulary without its weights. Else the head on top is fresh, drawn
+    from `seed`; nothing else may be. Weights are loaded as float32. Raises FileNotFoundError where there is no such
+    checkpoint, ValueError naming the weights that one lacks, or a max_length beyond its positions.
     """
     with _quiet_transformers():
         torch.manual_seed(seed)
@@ -44,6 +45,11 @@ def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
                    "attention_probs_dropout_prob": config.attention_probs_dropout_prob}
         if name == "tiny-random":
             tokenizer, model = _tiny_random(texts, dropout)
+        elif name == f"{hub.COURSE_BERT}-random":
+            folder = hub.fetch_checkpoint(hub.COURSE_BERT)
+            tokenizer = _read_tokenizer(folder)
+            model = AutoModelForSequenceClassification.from_config(
+                AutoConfig.from_pretrained(folder, dtype=torch.float32, num_labels=2, **dropout))
         else:
             folder = hub.fetch_checkpoint(name)
             tokenizer = _read_tokenizer(folder)

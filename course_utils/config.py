@@ -144,7 +144,7 @@ class ClassificationConfig(_Settings):
 
     dataset: str = _setting("course", "'course' (the reviews that come with it) or 'imdb' (the real ones)")
     checkpoint: str = _setting("course-bert", "'course-bert' (ships with the course), a folder, a name on the Hub, or "
-                                              "'tiny-random': a small untrained BERT")
+                                              "untrained: 'course-bert-random', the same network, or 'tiny-random'")
     max_length: int = _setting(256, "longest input in tokens; what exceeds it is cut out of the middle or the end")
     tail_share: float = _setting(0.5, "share of a cut review that is its end, in [0, 1]; 0 keeps the beginning only")
     hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)", BELOW_1)

@@ -20,8 +20,6 @@ NAMES = {"all-MiniLM-L6-v2": "BERT, all-MiniLM-L6-v2's weights (6 layers, 384 un
          "course-bert": "BERT, course-bert (4 layers, 256 units)",
          "course-bert-random": "BERT, course-bert's shape, random weights",
          "tiny-random": "BERT, tiny (2 layers, 64 units), random weights"}
-# By file, where the name of the start weights does not tell.
-NAMES_OF_RECORDS = {"imdb_course_bert_random": NAMES["course-bert-random"]}
 NOTE = ("Of several seeds: the mean of their accuracies and, in brackets, the lowest and the highest; the interval is\n"
         "the mean of theirs. It tells the luck of the test reviews, which all seeds share.")
 
@@ -75,7 +73,7 @@ def rows(records: dict[str, dict[str, Any]]) -> list[Row]:
                              f"{baseline['seconds']:.0f} s", name))
     for name, runs in fine_tunes(records).items():
         checkpoint = records[name]["checkpoint_name"]
-        model = NAMES_OF_RECORDS.get(name) or NAMES.get(checkpoint, checkpoint)
+        model = NAMES.get(checkpoint, checkpoint)
         accuracies = tuple(run["accuracy"] for run in runs)
         minutes = mean(run["train_seconds"] for run in runs) / 60
         cost = f"{runs[0]['config']['max_length']} tokens, {minutes:.0f} min of training"

@@ -66,6 +66,18 @@ def test_a_random_start_knows_the_words_of_its_texts():
     assert model.config.id2label == {0: "neg", 1: "pos"} and model.config.label2id == {"neg": 0, "pos": 1}
 
 
+def test_course_berts_network_can_start_untrained():
+    (tokenizer, trained), (same_tokenizer, fresh) = (start_from(name, TEXTS, SHORT, seed=3)
+                                                     for name in ("course-bert", "course-bert-random"))
+    assert tokenizer.get_vocab() == same_tokenizer.get_vocab()
+    assert {name: tensor.shape for name, tensor in weights(fresh).items()} == {
+        name: tensor.shape for name, tensor in weights(trained).items()}
+    assert all(tensor.dtype == torch.float32 for tensor in fresh.parameters())
+    assert all(abs(tensor.std() - 0.02) < 0.001 for tensor in fresh.parameters() if tensor.numel() > 10_000)
+    twin, other = (start_from("course-bert-random", TEXTS, SHORT, seed=seed)[1] for seed in (3, 4))
+    assert same(weights(fresh), weights(twin)) and not same(weights(fresh), weights(other))
+
+
 def test_a_published_encoder_gets_a_head_of_its_seed(encoder):
     config = ClassificationConfig(max_length=32, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
     _, model = start_from(str(encoder), TEXTS, config, seed=1)
