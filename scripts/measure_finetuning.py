@@ -63,10 +63,14 @@ class Recipe:
     seed: int = 0
 
 
+HIGHER_RATE = 3e-4  # less pre-training wants a higher rate: the trials of `labels` choose it for random weights
+STARTS: dict[str, dict[str, Any]] = {"random": {"start": "random"}, "early": {"start": "early"},
+                                     "middle": {"start": "middle"}, "final": {}}
+TASKS = {"further tasks": {}, "further tasks, random start": {"start": "random", "learning_rate": HIGHER_RATE}}
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {  # question: choice: what it changes in the recipe
     "learning rate": {rate: {"learning_rate": float(rate)} for rate in ("3e-5", "1e-4", "3e-4", "1e-3", "3e-3")},
-    "checkpoint": {"random": {"start": "random"}, "early": {"start": "early"}, "middle": {"start": "middle"},
-                   "final": {}},
+    "checkpoint": STARTS,
+    "checkpoint, higher rate": {name: {**start, "learning_rate": HIGHER_RATE} for name, start in STARTS.items()},
     "frozen layers": {"none": {}, "embeddings": {"frozen": 1}, "embeddings and 2 layers": {"frozen": 3},
                       "all but the head": {"frozen": EVERYTHING},
                       "all but the head, rate 3e-3": {"frozen": EVERYTHING, "learning_rate": 3e-3}},
@@ -129,7 +133,7 @@ class Record:
                                                "train_examples", "test_examples")
                              if saved.get(name) != header.get(name)]:
                 raise ValueError(f"{path} holds other measurements: {', '.join(differing)} differ; take another file")
-            self.content = {**saved, "command": header["command"]}
+            self.content = {**saved, "note": header["note"], "command": header["command"]}
 
     def get(self, table: str = "rows", **wanted: Any) -> list[Row]:
         """The rows of a table that have these values."""
@@ -261,13 +265,13 @@ def best_rate(record: Record) -> float:
 def measure_choices(bench: Bench, record: Record) -> None:
     """Every choice of the questions that are asked for; all else is as in the base recipe, at the best rate."""
     for question in bench.options.questions:
-        if question == "further tasks":
-            measure_tasks(bench, record)
+        if question in TASKS:
+            measure_tasks(bench, record, question)
             continue
         for choice, changes in QUESTIONS[question].items():
             if changes.get("start", "random") != "random" and changes["start"] not in bench.folders:
                 continue  # a checkpoint that was not given
-            more = checkpoint_facts(bench, changes.get("start", NAME)) if question == "checkpoint" else {}
+            more = checkpoint_facts(bench, changes.get("start", NAME)) if question.startswith("checkpoint") else {}
             for seed in range(bench.options.seeds):
                 if not record.get(question=question, choice=choice, seed=seed):
                     recipe = Recipe(**{"learning_rate": best_rate(record), **changes, "seed": seed})
@@ -310,13 +314,13 @@ def checkpoint_facts(bench: Bench, start: str) -> Row:
 # --- other tasks with the same body ------------------------------------------------------------------------------
 
 
-def measure_tasks(bench: Bench, record: Record) -> None:
+def measure_tasks(bench: Bench, record: Record, question: str) -> None:
     """Tasks on the course's reviews, trained on its train split and scored on its test split, once a seed."""
     for task, make in (("phenomenon", phenomenon_examples), ("second part follows", pair_examples)):
         for seed in range(bench.options.seeds):
-            if not record.get(question="further tasks", choice=task, seed=seed):
-                row = task_row(bench, make, Recipe(learning_rate=best_rate(record), seed=seed))
-                record.add({"question": "further tasks", "choice": task, "seed": seed, **row})
+            if not record.get(question=question, choice=task, seed=seed):
+                recipe = Recipe(**{"learning_rate": best_rate(record), **TASKS[question], "seed": seed})
+                record.add({"question": question, "choice": task, "seed": seed, **task_row(bench, make, recipe)})
 
 
 def task_row(bench: Bench, make: MakeTask, recipe: Recipe) -> Row:
@@ -368,8 +372,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trial-sizes", type=int, nargs="+", default=[*TRIALS], help="labels: where rates are tried")
     parser.add_argument("--train-examples", type=int, default=2000, help="choices: training reviews, drawn evenly")
     parser.add_argument("--seeds", type=int, default=2, help="choices: runs of each")
-    parser.add_argument("--questions", nargs="+", default=[*QUESTIONS, "further tasks"],
-                        choices=[*QUESTIONS, "further tasks"], help="choices: which to measure")
+    parser.add_argument("--questions", nargs="+", default=[*QUESTIONS, *TASKS],
+                        choices=[*QUESTIONS, *TASKS], help="choices: which to measure")
     parser.add_argument("--held-out-texts", type=int, default=1000, help="choices: to compare checkpoints' losses on")
     parser.add_argument("--tokens", type=int, default=0, help="choices: tokens that --checkpoint was pre-trained on")
     parser.add_argument("--earlier", nargs=3, action="append", default=[], metavar=("NAME", "TOKENS", "DIR"),
@@ -396,7 +400,8 @@ def header(options: argparse.Namespace) -> Row:
              "choices": "One change at a time from a base recipe: 2 epochs, batches of 16, 128 tokens, head and tail, "
                         "the best learning rate of the first question. Scored on reviews held out of train, whose "
                         "texts pre-training has read without their labels; "
-                        "'further tasks': trained on the course's own train split, scored on its test split. "
+                        f"'higher rate' and 'random start': a rate of {HIGHER_RATE:g}. 'further tasks': trained on the "
+                        "course's own train split, scored on its test split. "
                         "train_seconds: processor time a thread, on a machine that did other work too."}
     sizes = {"labels": {"test_examples": options.test_examples}, "choices": {"train_examples": options.train_examples}}
     return {"dataset": options.dataset, "max_length": options.max_length, **sizes[options.job],

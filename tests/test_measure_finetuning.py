@@ -188,7 +188,8 @@ def choices(folders, reviews, tmp_path_factory):
 def test_choices_answers_every_question(choices):
     wanted = {(question, choice, seed) for question, changes in script.QUESTIONS.items() for choice in changes
               for seed in range(2) if choice != "early"}  # for which no folder was given
-    wanted |= {("further tasks", task, seed) for task in ("phenomenon", "second part follows") for seed in range(2)}
+    wanted |= {(question, task, seed) for question in ("further tasks", "further tasks, random start")
+               for task in ("phenomenon", "second part follows") for seed in range(2)}
     assert {(row["question"], row["choice"], row["seed"]) for row in choices["rows"]} == wanted
     assert all(0 <= row.get("accuracy", row.get("share_right")) <= 1 for row in choices["rows"])
     assert "--tokens 900 --earlier middle 500 $MIDDLE --output $OUTPUT" in choices["command"]
@@ -200,8 +201,16 @@ def test_other_questions_use_the_best_rate(choices):
         if row["question"] == "learning rate":
             rates.setdefault(row["choice"], []).append(row["accuracy"])
     best = float(max(rates, key=lambda rate: sum(rates[rate])))
-    others = [row for row in choices["rows"] if row["question"] != "learning rate" and "rate" not in row["choice"]]
+    own = {"learning rate", "checkpoint, higher rate", "further tasks, random start"}
+    others = [row for row in choices["rows"] if row["question"] not in own and "rate" not in row["choice"]]
     assert {row["recipe"]["learning_rate"] for row in others} == {best}
+    higher = [row for row in choices["rows"] if row["question"] in own - {"learning rate"}]
+    assert {row["recipe"]["learning_rate"] for row in higher} == {3e-4}
+
+
+def test_random_starts_are_random(choices):
+    starts = {row["question"]: row["recipe"]["start"] for row in choices["rows"] if "tasks" in row["question"]}
+    assert starts == {"further tasks": "course-bert", "further tasks, random start": "random"}
 
 
 def test_equal_recipes_are_run_once(choices):
