@@ -69,7 +69,7 @@ def _mean_cases() -> list[Case]:
     return [
         Case(args=(np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.array([[1, 1]])), hint="No padding: the plain mean."),
         Case(args=(np.array([[[1.0, 2.0], [9.0, 9.0]]]), np.array([[1, 0]])),
-             hint="The second vector is padding: neither its numbers nor its place may count."),
+             hint="The second vector is padding: neither its numbers nor its position may count."),
         Case(args=(np.array([[[0.0, 0.0], [4.0, 2.0], [7.0, 7.0]]]), np.array([[1, 1, 0]])),
              hint="The mask alone says what is padding. A real token's vector may happen to be 0."),
         Case(args=(np.array([[[5.0, 5.0], [6.0, 6.0]], [[1.0, 1.0], [3.0, 5.0]]]), np.array([[0, 0], [1, 1]])),
@@ -90,8 +90,8 @@ def _count_hint(got: Any) -> str | None:
         (30_522 + 512) * _HIDDEN: "Two tables are not three, and LayerNorm has parameters as well.",
         (30_522 + 512) * _HIDDEN + 2 * _HIDDEN: "A third table is small, but it is there: which one?",
         30_522 * _HIDDEN: "That is the table of tokens alone.",
-        _ROWS * _HIDDEN + 2: "LayerNorm's scale and centre are no single numbers: one for each place of a vector.",
-        _ROWS * _HIDDEN + _HIDDEN: "LayerNorm has a scale for each place, and something else for each place.",
+        _ROWS * _HIDDEN + 2: "LayerNorm's scale and centre are no single numbers: one for each number of a vector.",
+        _ROWS * _HIDDEN + _HIDDEN: "LayerNorm has a scale for each number, and something else for each number.",
     }
     return known.get(got) if isinstance(got, int) else None
 

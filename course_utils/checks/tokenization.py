@@ -55,14 +55,14 @@ def _merge_cases() -> list[Case]:
         Case(args=([*"film"], ("f", "i")), hint="The pair stands once, at the beginning; all else stays."),
         Case(args=([*"banana"], ("a", "n")), hint="The pair stands twice."),
         Case(args=(["the", "s", "is"], ("e", "s")), hint="No symbol here is e, and nothing is to be merged. But in the "
-             "line of all symbols, what stands before the blank and after it?"),
+             "line of all symbols, what stands before the space and after it?"),
         Case(args=(["s", "he", "s", "h"], ("s", "h")), hint="A symbol that begins like the pair's second one is not "
                                                             "that symbol."),
         Case(args=([*"aaaaa"], ("a", "a")), hint="Each symbol can be joined once only, from left to right; an odd one "
                                                  "is left over."),
-        Case(args=([" a", " film"], ("i", "l")), hint="Some tokenizers keep a blank within a symbol. Does it survive, "
+        Case(args=([" a", " film"], ("i", "l")), hint="Some tokenizers keep a space within a symbol. Does it survive, "
                                                       "where nothing is merged at all?"),
-        Case(args=([" ", " f", " f", "ilm"], (" f", "ilm")), hint="Blanks may be anywhere in a symbol. Can symbols be "
+        Case(args=([" ", " f", " f", "ilm"], (" f", "ilm")), hint="Spaces may be anywhere in a symbol. Can symbols be "
                                                                   "compared as symbols, without a line of text?"),
         Case(args=(["film"], ("fi", "lm")), hint="One symbol alone has no neighbour."),
         Case(args=([], ("a", "b")), hint="No symbols at all."),
@@ -177,7 +177,7 @@ def _shortest_cases() -> list[Case]:
 
 def _truncate_pair(first: Sequence[int], second: Sequence[int], room: int) -> tuple[list[int], list[int]]:
     sizes = [len(first), len(second)]
-    more = 0 if sizes[0] > sizes[1] else 1  # who gets an odd place
+    more = 0 if sizes[0] > sizes[1] else 1  # who gets the odd one
     while sum(sizes) > room:
         sizes[1 - more if sizes[0] == sizes[1] else sizes.index(max(sizes))] -= 1
     return list(first[: sizes[0]]), list(second[: sizes[1]])
@@ -195,9 +195,9 @@ def _truncate_cases() -> list[Case]:
         Case(args=(ids(10, 5), ids(20, 7), 4), hint="Once both are equally long, both lose."),
         Case(args=(ids(10, 5), ids(20, 7), 5), hint="An odd room: the text that was longer gets one token more."),
         Case(args=(ids(10, 7), ids(20, 5), 5), hint="An odd room, and the first text was the longer one."),
-        Case(args=(ids(10, 4), ids(20, 4), 3), hint="An odd room and equal texts: who gets the odd place?"),
+        Case(args=(ids(10, 4), ids(20, 4), 3), hint="An odd room and equal texts: who gets the odd one?"),
         Case(args=(ids(10, 4), [], 3), hint="The second text may be empty."),
-        Case(args=(ids(10, 3), ids(20, 3), 0), hint="There may be no room at all: counted from the end, place 0 is "
+        Case(args=(ids(10, 3), ids(20, 3), 0), hint="There may be no room at all: counted from the end, index 0 is "
                                                     "not what you may think."),
         Case(args=(ids(10, 30), ids(50, 2), 9), hint="The shorter text stays whole as long as there is room for "
                                                      "it."),
@@ -206,7 +206,7 @@ def _truncate_cases() -> list[Case]:
 
 # --- 02.7: other texts, the same ids -------------------------------------------------------------------------------
 
-_LOSSES = ("case", "accents", "blanks")
+_LOSSES = ("case", "accents", "spaces")
 
 
 @cache
@@ -217,10 +217,10 @@ def _course_bert() -> WordPieceTokenizer:
 
 
 def _without(text: str, kind: str) -> str:
-    """The text, its case, accents or blanks made equal."""
+    """The text, its case, accents or spaces made equal."""
     if kind == "case":
         return text.lower()
-    if kind == "blanks":
+    if kind == "spaces":
         return "".join(text.split())
     return "".join(part for part in unicodedata.normalize("NFD", text) if unicodedata.category(part) != "Mn")
 
@@ -237,13 +237,13 @@ def _judge_equal_ids(answer: Any) -> Verdict | None:
         if one == other or _without(one, kind) != _without(other, kind):
             return Verdict(f"{kind}: two texts that differ in their {kind} and in nothing else", pair,
                            "Take one text, copy it, and change one thing in the copy.")
-        if kind == "blanks" and len(one.split()) == len(other.split()):
-            return Verdict("blanks: more words in one text than in the other, cut at blanks", pair,
-                           "How many blanks stand in a row is one thing. Where can one stand, or not, at all?")
+        if kind == "spaces" and len(one.split()) == len(other.split()):
+            return Verdict("spaces: more words in one text than in the other, cut at spaces", pair,
+                           "How many spaces stand in a row is one thing. Where can one stand, or not, at all?")
         ids = [_course_bert().encode(text, add_special_tokens=False) for text in pair]
         if ids[0] != ids[1]:
             return Verdict(f"{kind}: the same ids for both", f"{ids[0]} and {ids[1]}",
-                           "The difference is still seen. At blanks, words part: which blanks part nothing?")
+                           "The difference is still seen. A space separates words: which space separates nothing new?")
         if not ids[0] or _course_bert().unk_token_id in ids[0]:
             return Verdict(f"{kind}: texts of known words", [_course_bert().tokenize(one)],
                            "Everything unknown is alike; that is too easy.")

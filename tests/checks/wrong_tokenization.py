@@ -162,7 +162,7 @@ def in_proportion(first: Ids, second: Ids, room: int) -> tuple[Ids, Ids]:
     return first[:size], second[: room - size]
 
 
-EQUAL = {"case": ("A Film", "a film"), "accents": ("café", "cafe"), "blanks": ("good.", "good .")}
+EQUAL = {"case": ("A Film", "a film"), "accents": ("café", "cafe"), "spaces": ("good.", "good .")}
 PLAN = {"change": "vocab_size", "same": "text read", "measure": "loss per character",
         "chance": [math.log(2000), math.log(8000)], "num_seeds": 3}
 WRONG: dict[str, list[Any]] = {
@@ -192,9 +192,9 @@ WRONG: dict[str, list[Any]] = {
           half_each, second_first, counts_from_the_end, in_proportion, lambda *args: truncated(*args)[0]],
     "7": [{"case": ("A Film", "a film")}, [("A", "a")] * 3, {**EQUAL, "case": ("film", "film")},
           {**EQUAL, "case": ("Café", "cafe")}, {**EQUAL, "accents": ("cafés", "cafe")},
-          {**EQUAL, "accents": ("straße", "strasse")}, {**EQUAL, "blanks": ("so good", "sogood")},
-          {**EQUAL, "blanks": ("so good", "so  good")}, {**EQUAL, "case": ("単Ж語", "単ж語")},
-          {**EQUAL, "blanks": "a b"}],
+          {**EQUAL, "accents": ("straße", "strasse")}, {**EQUAL, "spaces": ("so good", "sogood")},
+          {**EQUAL, "spaces": ("so good", "so  good")}, {**EQUAL, "case": ("単Ж語", "単ж語")},
+          {**EQUAL, "spaces": "a b"}],
     "8": [{**PLAN, "change": "hidden_size"}, {**PLAN, "same": "tokens read"}, {**PLAN, "measure": "loss per token"},
           {**PLAN, "measure": "share of tokens guessed rightly"}, {**PLAN, "num_seeds": 1},
           {**PLAN, "chance": [0.5, 0.5]}, {**PLAN, "chance": [math.log2(2000), math.log2(8000)]},
@@ -212,6 +212,6 @@ RIGHT: dict[str, list[Any]] = {
                                    pair * (math.log2(pair) + math.log2(total) - math.log2(left) - math.log2(right)))],
     "5": [shortest],
     "6": [truncated],
-    "7": [EQUAL, {**EQUAL, "blanks": ["isn't", "isn ' t"]}],
+    "7": [EQUAL, {**EQUAL, "spaces": ["isn't", "isn ' t"]}],
     "8": [PLAN, {**PLAN, "chance": (7.6, 8.99), "num_seeds": 5}],
 }
