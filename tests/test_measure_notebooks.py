@@ -160,3 +160,19 @@ def test_a_readme_without_the_table_is_told_so() -> None:
         measure_notebooks.with_costs("# A course\n", RECORD)
     with pytest.raises(ValueError, match="each row must link to its notebook"):
         measure_notebooks.with_costs(README.replace("(notebooks/00_first.ipynb)", ""), RECORD)
+
+
+# --- the course's own notebooks ----------------------------------------------------------------------------------
+
+
+def test_every_notebook_was_measured_and_keeps_its_limits() -> None:
+    record = json.loads(measure_notebooks.RECORD.read_text(encoding="utf-8"))
+    costs = record["notebooks"]
+    assert set(costs) == {measure_notebooks.name_of(path) for path in measure_notebooks.notebook_paths()}
+    assert [words for name, cost in costs.items() for words in measure_notebooks.complaints(name, cost)] == []
+    for cost in costs.values():
+        assert 1 < cost["cpu_seconds"] <= 2.2 * cost["seconds"]  # two cores
+        assert 64 < cost["peak_mebibytes"]
+    assert record["total_seconds"] == pytest.approx(sum(cost["seconds"] for cost in costs.values()), abs=1)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert measure_notebooks.with_costs(readme, record) == readme

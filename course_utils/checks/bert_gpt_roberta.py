@@ -25,7 +25,8 @@ def _prefix_cases() -> list[Case]:
     return [
         Case(args=(np.array([[1, 1, 1]]), np.array([0])),
              hint="Without a prefix it is the causal mask: a token sees itself and what stands before it. The row is "
-                  "who looks, the column who is seen; shape [batch_size, seq_length, seq_length], True and False."),
+                  "who listens, the column who is listened to; shape [batch_size, seq_length, seq_length], True and "
+                  "False."),
         Case(args=(np.array([[1, 1, 1]]), np.array([3])),
              hint="Everything is prefix: each token sees each other, as in BERT."),
         Case(args=(np.array([[1, 1, 1, 1]]), np.array([2])),
@@ -181,7 +182,7 @@ def _judge_tasks(answer: Any) -> Verdict | None:
 
 EXERCISES = {
     "1": Exercise(title="Who may see whom, with a prefix", reference=_prefix_mask, cases=_prefix_cases,
-                  hint="True where the row's token may look at the column's."),
+                  hint="True where the row's token may listen to the column's."),
     "2": Exercise(title="The causal loss", reference=_causal_loss, cases=_loss_cases,
                   hint="The mean surprise, in nats, at the next token of each row that has one."),
     "3": Exercise(title="Temperature", reference=_with_temperature, cases=_temperature_cases,

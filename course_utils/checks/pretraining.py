@@ -36,7 +36,7 @@ def _label_cases() -> list[Case]:
 def _corrupt(input_ids: Array, special_ids: Sequence[int], mask_token_id: int, choice: Array, fate: Array,
              random_ids: Array) -> tuple[Array, Array]:
     chosen = (choice < 0.15) & ~np.isin(input_ids, special_ids)
-    corrupted = np.select([chosen & (fate < 0.8), chosen & (fate < 0.9)], [mask_token_id, random_ids], input_ids)
+    corrupted = np.select([chosen & (fate < 0.8), chosen & (fate >= 0.9)], [mask_token_id, random_ids], input_ids)
     return corrupted, np.where(chosen, input_ids, -100)
 
 
@@ -55,13 +55,13 @@ def _corrupt_cases() -> list[Case]:
         Case(args=(row, special, 4, nothing, nothing, other), hint="Nothing is chosen: no id changes, and every label "
              "is -100."),
         Case(args=(row, special, 4, with_chosen(2), np.full((1, 6), 0.5), other),
-             hint="The third token is chosen, and its fate of 0.5 lies among the first 80 %. Which of the two "
-                  "assignments has the last word?"),
-        Case(args=(row, special, 4, with_chosen(1, 3), np.full((1, 6), 0.85), other),
+             hint="The third token is chosen, and its fate of 0.5 lies among the first 80 %: it is hidden."),
+        Case(args=(row, special, 4, with_chosen(1, 3), np.full((1, 6), 0.95), other),
              hint="Two chosen tokens become random ones. What should the model say there: what stood in the text, or "
                   "what stands there now?"),
-        Case(args=(row, special, 4, with_chosen(1, 2), np.full((1, 6), 0.95), other),
-             hint="Two chosen tokens are left as they are; they are asked all the same."),
+        Case(args=(row, special, 4, with_chosen(1, 2), np.full((1, 6), 0.85), other),
+             hint="A fate of 0.85 is neither below 0.8 nor 0.9 or more: both chosen tokens are left as they are, and "
+                  "asked all the same."),
         Case(args=(row, special, 4, with_chosen(0, 4, 5), np.full((1, 6), 0.5), other),
              hint="[CLS], [SEP] and [PAD] are no words: nobody should be asked for them, whatever was drawn."),
         Case(args=(ids, special, 4, rng.random((4, 30)) / 2, rng.random((4, 30)), rng.integers(5, 90, (4, 30))),

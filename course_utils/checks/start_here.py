@@ -15,8 +15,8 @@ def _majority_accuracy(labels: list[int]) -> float:
     return max(Counter(labels).values()) / len(labels)
 
 
-def _is_better_than(interval: tuple[float, float], rival: float) -> bool:
-    return interval[0] > rival
+def _is_better_than(interval: tuple[float, float], number: float) -> bool:
+    return interval[0] > number
 
 
 def _overall_accuracy(batches: list[tuple[list[int], list[int]]]) -> float:
@@ -44,10 +44,10 @@ EXERCISES = {
         ]),
     "3": Exercise(
         title="Better, or just lucky?", reference=_is_better_than,
-        hint="The true accuracy may lie anywhere in the interval. When is all of it above the rival's?",
+        hint="The true accuracy may lie anywhere in the interval. When is all of it above the number?",
         cases=lambda: [
             Case(args=((0.60, 0.70), 0.50)),
-            Case(args=((0.48, 0.56), 0.50), hint="The middle lies above the rival, but the interval reaches below it."),
+            Case(args=((0.48, 0.56), 0.50), hint="The middle is above the number, but the interval reaches below it."),
             Case(args=((0.40, 0.45), 0.50), hint="All of the interval lies below the rival."),
             Case(args=((0.50, 0.60), 0.50), hint="Touching is not beating."),
         ]),

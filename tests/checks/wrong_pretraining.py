@@ -32,19 +32,20 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 def corrupt(input_ids: np.ndarray, special_ids: Sequence[int], mask_token_id: int, choice: np.ndarray,
             fate: np.ndarray, random_ids: np.ndarray, *, special_too: bool = False, padding_only: bool = False,
-            random_wins: bool = False, late_labels: bool = False, kept_are_asked: bool = True,
-            special_random: bool = False, swapped: bool = False) -> Arrays:
+            random_wins: bool = False, none_kept: bool = False, random_first: bool = False, late_labels: bool = False,
+            kept_are_asked: bool = True, special_random: bool = False, swapped: bool = False) -> Arrays:
     """Right as it stands; each option is a mistake."""
     spared = np.zeros_like(input_ids, dtype=bool) if special_too else np.isin(input_ids, special_ids)
     spared = input_ids == 0 if padding_only else spared
     chosen = (choice < 0.15) & ~spared
     random_ids = random_ids % len(special_ids) if special_random else random_ids
     corrupted = input_ids.copy()
-    low, high = (0.1, 0.9) if swapped else (0.8, 0.9)
+    low, high = (0.1, 0.2) if swapped else (0.8, 0.9)
     corrupted[chosen & (fate < low)] = mask_token_id
-    at_random = chosen & (fate < high) & ((fate >= low) | random_wins)
+    at_random = chosen & ((fate >= (low if none_kept else high)) | random_wins)
+    at_random = chosen & (fate >= low) & (fate < high) if random_first else at_random
     corrupted[at_random] = random_ids[at_random]
-    asked = chosen if kept_are_asked else chosen & (fate < 0.9)
+    asked = chosen if kept_are_asked else chosen & ((fate < low) | (fate >= high))
     return corrupted, np.where(asked, corrupted if late_labels else input_ids, -100)
 
 
@@ -53,7 +54,7 @@ def the_listing(input_ids: np.ndarray, special_ids: Sequence[int], mask_token_id
     chosen = choice < 0.15
     corrupted = input_ids
     corrupted[chosen & (fate < 0.8)] = mask_token_id
-    corrupted[chosen & (fate < 0.9)] = random_ids[chosen & (fate < 0.9)]
+    corrupted[chosen & (fate >= 0.8)] = random_ids[chosen & (fate >= 0.8)]
     return corrupted, np.where(chosen, input_ids, -100)
 
 
@@ -138,8 +139,9 @@ WRONG: dict[str, list[Any]] = {
     "1": [zeros_elsewhere, only_the_chosen, turned_around, zero_ids_are_padding,
           lambda input_ids, chosen: np.where(chosen, input_ids, -1), lambda input_ids, chosen: input_ids],
     "2": [*(with_option(corrupt, **mistake) for mistake in (
-        {"special_too": True}, {"padding_only": True}, {"random_wins": True}, {"late_labels": True},
-        {"kept_are_asked": False}, {"special_random": True}, {"swapped": True})), the_listing,
+        {"special_too": True}, {"padding_only": True}, {"random_wins": True}, {"none_kept": True},
+        {"random_first": True}, {"late_labels": True}, {"kept_are_asked": False}, {"special_random": True},
+        {"swapped": True})), the_listing,
         lambda *args: corrupt(*args)[::-1], lambda *args: corrupt(*args)[0]],
     "3": [*(with_option(pair, **mistake) for mistake in (
         {"reversed_labels": True}, {"same_text": True}, {"keeps_cut": True}, {"whole": True}, {"by_value": True})),
@@ -165,7 +167,7 @@ WRONG: dict[str, list[Any]] = {
 }
 GIVEAWAYS = {
     "1": ("np.where",),
-    "2": ("isin", "copy()", ">= 0.8"),
+    "2": ("isin", "copy()", ">= 0.9"),
     "3": ("!= number", "[1:]"),
     "4": ("bincount", "+ 1", "Counter"),
     "5": ("average", "exp(", "weights"),

@@ -38,16 +38,16 @@ WRONG: dict[str, list[Any]] = {
     "2": [lambda labels: 1 / len(set(labels)), lambda labels: sum(labels) / len(labels),
           lambda labels: Counter(labels).most_common(1)[0][0], lambda labels: max(Counter(labels).values()),
           lambda labels: max(np.mean(np.equal(labels, 0)), np.mean(np.equal(labels, 1)))],
-    "3": [lambda interval, rival: sum(interval) / 2 > rival, lambda interval, rival: interval[1] > rival,
-          lambda interval, rival: interval[0] >= rival, lambda interval, rival: not interval[0] < rival < interval[1],
-          lambda interval, rival: interval[0] - rival],
+    "3": [lambda interval, bar: sum(interval) / 2 > bar, lambda interval, bar: interval[1] > bar,
+          lambda interval, bar: interval[0] >= bar, lambda interval, bar: not interval[0] < bar < interval[1],
+          lambda interval, bar: interval[0] - bar],
     "4": [mean_of_batches, weighs_by_the_first, leaves_out_the_last,
           lambda batches: sum(np.equal(*batch).sum() for batch in batches)],
 }
-GIVEAWAYS = {"1": ("zip", "len(labels)"), "2": ("Counter", "max("), "3": ("low > rival", "interval[0]"),
+GIVEAWAYS = {"1": ("zip", "len(labels)"), "2": ("Counter", "max("), "3": ("low > number", "interval[0]"),
              "4": ("sum(", "add up")}
 RIGHT: dict[str, list[Callable[..., Any]]] = {
     "1": [lambda p, y: np.mean(np.equal(p, y))], "2": [lambda labels: np.bincount(labels).max() / len(labels)],
-    "3": [lambda interval, rival: bool(np.greater(interval[0], rival))],
+    "3": [lambda interval, bar: bool(np.greater(interval[0], bar))],
     "4": [lambda batches: np.mean([p == y for batch in batches for p, y in zip(*batch, strict=True)])],
 }
