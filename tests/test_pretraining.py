@@ -155,6 +155,21 @@ def test_masked_loss_is_that_of_transformers():
     assert masked_loss(model, without) < wanted - 0.3
 
 
+def test_the_head_sees_few_different_numbers_of_places():
+    model, seen = model_of(BertForPreTraining), []
+    model.mlm.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    examples = pair_examples(TEXTS * 20, TOKENIZER, 64, generator=generator())
+    for seed in range(6):
+        batch = collate_masked(examples[: 40 + seed], TOKENIZER, generator=generator(seed))
+        chosen = batch["labels"] != -100
+        logits = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], chosen=chosen).mlm_logits
+        wanted = torch.nn.functional.cross_entropy(logits, batch["labels"][chosen])
+        without = {name: tensor for name, tensor in batch.items() if name != "next_sentence_label"}
+        assert masked_loss(model, without).item() == pytest.approx(wanted.item(), abs=1e-6)
+        assert seen[-1] % 64 == 0 and 0 <= seen[-1] - int(chosen.sum()) < 64
+    assert len(set(seen[::2])) > len(set(seen[1::2]))
+
+
 def test_causal_loss_asks_for_the_next_token_of_the_same_text():
     model = model_of(BertForCausalLM)
     examples = token_examples(TEXTS, TOKENIZER, 24)
