@@ -109,12 +109,12 @@ class _quiet_transformers:
 def encode(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], labels: Sequence[int] | None = None,
            *, max_length: int = 256, tail_share: float = 0.5) -> list[dict[str, Any]]:
     """Clean, tokenize and cut texts: one {"input_ids": list[int], "labels": int} each (no labels if None)."""
-    if not len(texts):
-        return []
-    all_ids = tokenizer([clean(text) for text in texts], add_special_tokens=True, truncation=False, padding=False,
-                        return_attention_mask=False, return_token_type_ids=False, verbose=False)["input_ids"]
-    features: list[dict[str, Any]] = [{"input_ids": data.truncate_ids(ids, max_length, tail_share=tail_share)}
-                                      for ids in all_ids]
+    features: list[dict[str, Any]] = []
+    for start in range(0, len(texts), 1000):  # the tokenizer's own record of a text is many times as large as its ids
+        cleaned = [clean(text) for text in texts[start : start + 1000]]
+        all_ids = tokenizer(cleaned, add_special_tokens=True, truncation=False, padding=False, verbose=False,
+                            return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        features += [{"input_ids": data.truncate_ids(ids, max_length, tail_share=tail_share)} for ids in all_ids]
     if labels is not None:
         for feature, label in zip(features, labels, strict=True):
             feature["labels"] = int(label)

@@ -24,7 +24,7 @@ from course_utils.data import Features
 Collate = Callable[[Sequence[Features]], dict[str, torch.Tensor]]
 
 
-def predict_logits(model: nn.Module, features: Sequence[Features], *, collate: Collate, batch_size: int = 64,
+def predict_logits(model: nn.Module, features: Sequence[Features], *, collate: Collate, batch_size: int = 32,
                    accelerator: Accelerator | None = None, progress: bool = False) -> np.ndarray:
     """Logits of a classifier, float32 [num_examples, num_labels], in the order of `features`.
 
@@ -115,7 +115,7 @@ class Evaluation:
                 "num_examples": self.num_examples}
 
 
-def evaluate(model: nn.Module, features: Sequence[Features], *, collate: Collate, batch_size: int = 64,
+def evaluate(model: nn.Module, features: Sequence[Features], *, collate: Collate, batch_size: int = 32,
              accelerator: Accelerator | None = None, seed: int = 0, progress: bool = False) -> Evaluation:
     """Predict all features and score them against their "labels" (one int each).
 

@@ -149,6 +149,8 @@ def test_texts_are_cleaned_cut_in_the_middle_and_labelled():
     assert features[0] == {"input_ids": [2, 5, 6, 3], "labels": 1}
     assert features[1] == {"input_ids": [2, 5, 6, 7, 9, 11, 3], "labels": 0}
     assert encode(tiny_tokenizer(), []) == []
+    many = ["a film", "of words dull", "good"] * 700  # more than are tokenized at once
+    assert encode(tiny_tokenizer(), many, [0, 1, 0] * 700) == 700 * encode(tiny_tokenizer(), many[:3], [0, 1, 0])
 
 
 def test_a_tokenizers_own_cut_and_padding_are_switched_off(encoder):
