@@ -271,11 +271,11 @@ def measure_choices(bench: Bench, record: Record) -> None:
         for choice, changes in QUESTIONS[question].items():
             if changes.get("start", "random") != "random" and changes["start"] not in bench.folders:
                 continue  # a checkpoint that was not given
-            more = checkpoint_facts(bench, changes.get("start", NAME)) if question.startswith("checkpoint") else {}
             for seed in range(bench.options.seeds):
                 if not record.get(question=question, choice=choice, seed=seed):
                     recipe = Recipe(**{"learning_rate": best_rate(record), **changes, "seed": seed})
                     row = choice_row(bench, record, recipe)
+                    more = checkpoint_facts(bench, recipe.start) if question.startswith("checkpoint") else {}
                     record.add({"question": question, "choice": choice, "seed": seed, **row, **more})
 
 

@@ -48,7 +48,7 @@ EXERCISES = {
         cases=lambda: [
             Case(args=((0.60, 0.70), 0.50)),
             Case(args=((0.48, 0.56), 0.50), hint="The middle is above the number, but the interval reaches below it."),
-            Case(args=((0.40, 0.45), 0.50), hint="All of the interval lies below the rival."),
+            Case(args=((0.40, 0.45), 0.50), hint="All of the interval lies below the number."),
             Case(args=((0.50, 0.60), 0.50), hint="Touching is not beating."),
         ]),
     "4": Exercise(
