@@ -155,21 +155,50 @@ def test_missing_package_is_skipped_by_name(bench: ModuleType, monkeypatch: pyte
     assert "skipped" in (said := capsys.readouterr().out) and bench.MINILM_PACKAGE in said
 
 
-@pytest.mark.parametrize("with_minilm", [True, False])
-def test_encoding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_minilm: bool) -> None:
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in ("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # so that what the import sets is taken back
+
+
+@pytest.mark.parametrize("with_minilm", [True, False])
+def test_encoding(one_thread: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                  tmp_path: Path, with_minilm: bool) -> None:
     encoding = importlib.import_module("bench_encoding")
     if not with_minilm:
         monkeypatch.setattr(encoding, "find_spec", lambda name: None)
     command = ["--texts", "50", "--block", "20", "--rounds", "2", "--vocab-size", "500"]
-    assert encoding.main(command) == 0
-    said = capsys.readouterr().out
+    assert encoding.main([*command, "--output", str(tmp_path / "speed.json")]) == 0
+    said, record = capsys.readouterr().out, json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     assert "50 texts" in said and "3 blocks of 20 texts, 2 rounds" in said and "different ids: 0" in said
     least, most = (float(re.search(rf"{word} (\d+\.\d+) x", said)[1]) for word in ("least", "most"))
     assert 0 < least <= most
+    ratios = [theirs / own for own, theirs in zip(record["seconds"]["ours"], record["seconds"]["library"], strict=True)]
+    assert len(ratios) == 6 and (record["ratio"]["min"], record["ratio"]["max"]) == (min(ratios), max(ratios))
 
     monkeypatch.setattr(encoding.WordPieceTokenizer, "encode", lambda self, text: [len(text)])
     assert encoding.main(command) == 1
     assert "different ids: 100" in capsys.readouterr().out  # each of the 50, in both rounds
+
+
+def test_bpe_training(one_thread: None, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bpe = importlib.import_module("bench_bpe_training")
+    output = tmp_path / "speed.json"
+    assert bpe.main(["--characters", "5000", "--merges", "20", "--plain-merges", "5", "--rounds", "2",
+                     "--output", str(output)]) == 0
+    said, record = capsys.readouterr().out, json.loads(output.read_text(encoding="utf-8"))
+    assert "5,000 characters" in said and "plain versions: 5 merges, times 4; 2 rounds" in said
+    seconds = record["seconds"]["plain, on counted words"]
+    ratios = [one / ours for one, ours in zip(seconds, record["seconds"]["incremental"], strict=True)]
+    assert f"{min(ratios):.2f}" in said and f"{max(ratios):.2f}" in said
+    assert str(tmp_path) not in output.read_text(encoding="utf-8")
+
+
+def test_the_plain_versions_learn_the_same(one_thread: None) -> None:
+    """Else the ratio would compare different work."""
+    bpe = importlib.import_module("bench_bpe_training")
+    words = {tuple("low"): 5, tuple("lower"): 2, tuple("newest"): 6, tuple("widest"): 3}
+    assert bpe.plain_on_words(words, 6) == [["low"], ["low", "e", "r"], ["new", "est"], ["w", "i", "d", "est"]]
+    assert ["+".join(pair) for pair in bpe.learn_merges(words, 6)] == ["e+s", "es+t", "l+o", "lo+w", "e+w", "n+ew"]
+    assert bpe.plain_on_text("ababab", 2) == [257, 256]

@@ -3,10 +3,10 @@
 Four contenders: the package's `learn_merges`; the plain algorithm on the same counted words, all pairs counted again at
 each merge; the plain algorithm on the whole text as one list of ids, as a first version is often written; and the
 trainer of the `tokenizers` library (Rust). The text as one list may join across words, so its merges are others, while
-its work a merge is what that version needs. The plain ones are slow: they make the first `--plain-merges` merges only,
-and their time is multiplied up. As texts shrink, first merges cost more than later ones, so the product is too much
-for them, at most by the factor that the text shrinks in all; `--plain-merges` equal to `--merges` measures it whole.
-Ratios within one run count; seconds belong to the machine.
+its work a merge is what that version needs. The plain ones are slow: with `--plain-merges` below `--merges` they make
+the first ones only, and their time is multiplied up. As texts shrink, first merges cost more than later ones, so the
+product is too much for them, at most by the factor that the text shrinks in all (2.9 for 1 MB of IMDb). Ratios within
+one run count; seconds belong to the machine.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAYON_NUM_THREADS", "1")  # read when the library loads: one thread against one
 
+from measuring import machine
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from course_utils.checkpoint import write_json
 from course_utils.data import load_reviews
 from course_utils.subwords import learn_merges
 
@@ -86,8 +90,8 @@ def review_text(name: str, size: int) -> str:
     return "\n".join(load_reviews(name)["train"]["text"])[:size]
 
 
-def run(args: argparse.Namespace) -> str:
-    """All rounds, contenders taking turns; returns the table."""
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """All rounds, contenders taking turns; returns the record, ready for JSON."""
     text = review_text(args.dataset, args.characters)
     words: Words = {tuple(word): n for word, n in Counter(re.findall(r"\S+", text)).items()}
     lines, vocab_size = text.split("\n"), len(set(text) - set(" \n")) + args.merges
@@ -99,15 +103,25 @@ def run(args: argparse.Namespace) -> str:
         "library (Rust, one thread)": lambda: seconds_of(lambda: library(lines, vocab_size)),
     }
     rounds = [{name: time() for name, time in contenders.items()} for _ in range(args.rounds)]
-    table = [f"{len(text):,} characters, {len(words):,} distinct words, {args.merges:,} merges; plain versions: "
-             f"{few} merges, times {scale:g}; {args.rounds} rounds",
-             f"whole text: {len(text.encode()):,} ids before, {len(plain_on_text(text, few)):,} after {few} merges",
+    return {
+        "command": f"python tests/benchmarks/bench_bpe_training.py --dataset {args.dataset} "
+                   f"--characters {args.characters} --merges {args.merges} --plain-merges {few} "
+                   f"--rounds {args.rounds} --output $OUTPUT",
+        "dataset": args.dataset, "characters": len(text), "words": len(words), "merges": args.merges,
+        "plain_merges": few, "seconds": {name: [entry[name] for entry in rounds] for name in contenders},
+        **machine("tokenizers")}
+
+
+def report(record: dict[str, Any]) -> str:
+    """The record for people."""
+    ours, few = record["seconds"]["incremental"], record["plain_merges"]
+    lines = [f"{record['characters']:,} characters, {record['words']:,} distinct words, {record['merges']:,} merges; "
+             f"plain versions: {few} merges, times {record['merges'] / few:g}; {len(ours)} rounds",
              f"{'contender':28} {'seconds':>9} {'of incremental: median':>24} {'min':>8} {'max':>8}"]
-    for name in contenders:
-        ratios = [entry[name] / entry["incremental"] for entry in rounds]
-        table.append(f"{name:28} {median(entry[name] for entry in rounds):9.2f} {median(ratios):24.2f} "
-                     f"{min(ratios):8.2f} {max(ratios):8.2f}")
-    return "\n".join(table)
+    for name, seconds in record["seconds"].items():
+        ratios = [one / other for one, other in zip(seconds, ours, strict=True)]
+        lines.append(f"{name:28} {median(seconds):9.2f} {median(ratios):24.2f} {min(ratios):8.2f} {max(ratios):8.2f}")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--merges", type=int, default=1000, help="[1000]")
     parser.add_argument("--plain-merges", type=int, default=20, help="merges that the plain versions make [20]")
     parser.add_argument("--rounds", type=int, default=3, help="[3]")
-    print(run(parser.parse_args(arguments)))
+    parser.add_argument("--output", type=Path, help="where the record goes, as JSON")
+    args = parser.parse_args(arguments)
+    record = run(args)
+    print(report(record))
+    if args.output:
+        write_json(args.output, record)
     return 0
 
 

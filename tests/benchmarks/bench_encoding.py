@@ -18,13 +18,15 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"  # read when the library loads: one thread against one
 
-import pyarrow.parquet as pq
+from measuring import machine
 from tokenizers import Tokenizer
 
+from course_utils.checkpoint import write_json
 from course_utils.data import load_reviews
 from course_utils.tokenization import WordPieceTokenizer
 
@@ -45,13 +47,9 @@ def load_tokenizers(texts: Sequence[str], vocab_size: int) -> tuple[WordPieceTok
         return WordPieceTokenizer.load(source), library, "all-MiniLM-L6-v2" if package else "learned from the texts"
 
 
-def load_texts(imdb: Path | None, num_texts: int) -> list[str]:
-    """Review texts as they are written, evenly drawn: the course's, or those of IMDb's three files."""
-    if imdb is None:
-        texts = [text for split in load_reviews("course").values() for text in split["text"]]
-    else:
-        files = sorted((imdb / "plain_text").glob("*.parquet"))
-        texts = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()]
+def load_texts(dataset: str, num_texts: int) -> list[str]:
+    """Texts of all splits as they are written, evenly drawn."""
+    texts = [text for split in load_reviews(dataset).values() for text in split["text"]]
     return texts[::max(1, len(texts) // num_texts)][:num_texts]
 
 
@@ -68,12 +66,12 @@ def cold_contenders(ours: WordPieceTokenizer, library: Tokenizer) -> dict[str, E
             "library": lambda texts: [encoding.ids for encoding in theirs.encode_batch_fast(texts)]}
 
 
-def run(args: argparse.Namespace) -> str:
-    """All rounds, contenders taking turns block by block; returns the table."""
-    texts = load_texts(args.imdb, args.texts)
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """All rounds, contenders taking turns block by block; returns the record, ready for JSON."""
+    texts = load_texts(args.dataset, args.texts)
     ours, library, vocabulary = load_tokenizers(texts, args.vocab_size)
     blocks = [texts[start:start + args.block] for start in range(0, len(texts), args.block)]
-    sizes = [sum(len(text.encode()) for text in block) / 1e6 for block in blocks]
+    megabytes = [sum(len(text.encode()) for text in block) / 1e6 for block in blocks]
     seconds: dict[str, list[float]] = {"ours": [], "library": []}
     differences = 0
     for turn, block in enumerate(blocks * args.rounds):
@@ -83,30 +81,47 @@ def run(args: argparse.Namespace) -> str:
             taken, found[name] = seconds_of(contenders[name], block)
             seconds[name].append(taken)
         differences += sum(one != other for one, other in zip(found["ours"], found["library"], strict=True))
-    ratios = sorted(theirs / own for own, theirs in zip(seconds["ours"], seconds["library"], strict=True))
-    table = [f"{len(texts):,} texts, {sum(sizes):.2f} MB; {len(blocks)} blocks of {args.block:,} texts, {args.rounds} "
-             f"rounds; vocabulary {vocabulary}, {ours.vocab_size:,} tokens",
-             f"texts with different ids: {differences}"]
-    for name, taken in seconds.items():
-        speeds = [size / second for size, second in zip(sizes * args.rounds, taken, strict=True)]
-        table.append(f"{name:8} {sum(taken):9.2f} s  {median(speeds):7.2f} MB/s")
-    table.append(f"ours is faster by: median {median(ratios):.2f} x, least {ratios[0]:.2f} x, most {ratios[-1]:.2f} x, "
-                 f"in all {sum(seconds['library']) / sum(seconds['ours']):.2f} x")
-    return "\n".join(table)
+    ratios = [theirs / own for own, theirs in zip(seconds["ours"], seconds["library"], strict=True)]
+    return {
+        "command": f"python tests/benchmarks/bench_encoding.py --dataset {args.dataset} --texts {args.texts} "
+                   f"--block {args.block} --rounds {args.rounds} --output $OUTPUT",
+        "dataset": args.dataset, "texts": len(texts), "megabytes": megabytes, "block": args.block,
+        "rounds": args.rounds, "vocabulary": vocabulary, "vocab_size": ours.vocab_size, "differences": differences,
+        "seconds": seconds,
+        "ratio": {"median": median(ratios), "min": min(ratios), "max": max(ratios),
+                  "in_all": sum(seconds["library"]) / sum(seconds["ours"])},
+        **machine("tokenizers")}
+
+
+def report(record: dict[str, Any]) -> str:
+    """The record for people."""
+    lines = [f"{record['texts']:,} texts, {sum(record['megabytes']):.2f} MB; {len(record['megabytes'])} blocks of "
+             f"{record['block']:,} texts, {record['rounds']} rounds; vocabulary {record['vocabulary']}, "
+             f"{record['vocab_size']:,} tokens",
+             f"texts with different ids: {record['differences']}"]
+    for name, taken in record["seconds"].items():
+        speeds = [size / second for size, second in zip(record["megabytes"] * record["rounds"], taken, strict=True)]
+        lines.append(f"{name:8} {sum(taken):9.2f} s  {median(speeds):7.2f} MB/s")
+    ratio = record["ratio"]
+    return "\n".join([*lines, f"ours is faster by: median {ratio['median']:.2f} x, least {ratio['min']:.2f} x, most "
+                              f"{ratio['max']:.2f} x, in all {ratio['in_all']:.2f} x"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 1 if any text got other ids."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--imdb", type=Path, metavar="FOLDER", help="IMDb's folder with plain_text/*.parquet "
-                        "[the course's reviews]")
+    parser.add_argument("--dataset", choices=("course", "imdb"), default="course", help="[course]")
     parser.add_argument("--texts", type=int, default=20_000, help="texts at most, evenly drawn [20,000]")
     parser.add_argument("--block", type=int, default=2000, help="texts that a cold tokenizer encodes [2000]")
     parser.add_argument("--rounds", type=int, default=3, help="[3]")
     parser.add_argument("--vocab-size", type=int, default=8192, help="tokens to learn without MiniLM's package [8192]")
-    table = run(parser.parse_args(arguments))
-    print(table)
-    return int("texts with different ids: 0" not in table)
+    parser.add_argument("--output", type=Path, help="where the record goes, as JSON")
+    args = parser.parse_args(arguments)
+    record = run(args)
+    print(report(record))
+    if args.output:
+        write_json(args.output, record)
+    return int(record["differences"] > 0)
 
 
 if __name__ == "__main__":

@@ -144,9 +144,13 @@ def outcome(contenders: Mapping[str, Contender], runs: Mapping[str, list[Run]], 
         "matmul_peak": peak,
         "peak_share": {key: median(run[key] / run["seconds"] for run in runs["ours"]) / peak
                        for key in ("flops", "flops_with_padding")},
-        "hardware": hardware.describe(),
-        "versions": {"python": platform.python_version(),
-                     **{name: version(name) for name in ("torch", "transformers", "accelerate", "datasets")}}}
+        **machine("torch", "transformers", "accelerate", "datasets")}
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """What a record says of where it was measured: hardware in words, the versions of Python and of these packages."""
+    return {"hardware": hardware.describe(),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}}}
 
 
 def tables(record: Mapping[str, Any], unit: str) -> list[str]:
