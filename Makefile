@@ -67,4 +67,5 @@ lock: ## pin one version of everything within pyproject.toml's ranges (ARGS=--up
 
 clean: ## remove .venv and what the tools left behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find course_utils data notebooks scripts tests -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	find course_utils data notebooks scripts tests \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+		-prune -exec rm -rf {} +

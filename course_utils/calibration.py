@@ -54,10 +54,14 @@ def fit_temperature(logits: np.ndarray, labels: Sequence[int] | np.ndarray) -> f
 
     logits: float [num_examples, num_labels]; labels: int [num_examples]. Above 1 the model was too sure, below 1 not
     sure enough. No prediction changes (Guo et al., 2017, section 4.2). Accurate to a millionth.
-    Raises ValueError where there is no such T: all predictions right (surer would always be better), or no better
-    than chance (a coin would be better).
+    Raises ValueError for other shapes or kinds, and where there is no such T: all predictions right (surer would
+    always be better), or no better than chance (a coin would be better).
     """
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    if (logits.ndim != 2 or not len(logits) or labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu"
+            or not np.isfinite(logits).all() or not 0 <= labels.min() <= labels.max() < logits.shape[1]):
+        raise ValueError("expected finite logits [num_examples, num_labels] and for each an int label within, got "
+                         f"shapes {list(logits.shape)} and {list(labels.shape)}, labels of type {labels.dtype}")
     true_logits = logits[np.arange(len(labels)), labels]  # [num_examples]
 
     def slope(sharpness: float) -> float:
@@ -68,7 +72,7 @@ def fit_temperature(logits: np.ndarray, labels: Sequence[int] | np.ndarray) -> f
 
     if slope(0.0) >= 0:
         raise ValueError("no temperature helps: the logits speak for the labels no more than chance does")
-    if (logits.argmax(axis=1) == labels).all():
+    if (true_logits == logits.max(axis=1)).all():
         raise ValueError(f"all {len(labels):,} predictions are right: no temperature is best, take harder examples")
     low, high = 0.0, 1.0
     while slope(high) < 0:

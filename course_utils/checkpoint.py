@@ -22,7 +22,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_utils.config import BertConfig
-from course_utils.model import Attention, BertModel
+from course_utils.model import Attention, BertForCausalLM, BertForSequenceClassification, BertModel
 
 Tensors = dict[str, torch.Tensor]
 
@@ -121,7 +121,10 @@ def save_classifier(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedT
     """Write model.safetensors, config and tokenizer into `folder`, each file whole; `transformers` loads the folder."""
     with _replaced_files(folder) as scratch:
         model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
+        try:
+            tokenizer.save_pretrained(scratch)
+        except Exception as error:  # the Rust library tells a full disk by no other kind
+            raise OSError(errno.EIO, str(error)) from error
 
 
 @contextmanager
@@ -223,8 +226,18 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> None:
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     with _replaced_files(folder) as scratch:
         write_json(scratch / "config.json", {"architectures": [type(model).__name__], **_FIXED_CONFIG, "dtype": dtype,
-                                             **model.config.to_dict()})
+                                             **model.config.to_dict(), **_of_the_head(model)})
         save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
+
+
+def _of_the_head(model: nn.Module) -> dict[str, Any]:
+    """What transformers must know beside the body: that it looks back only, or how many labels there are."""
+    if isinstance(model, BertForCausalLM):
+        return {"architectures": ["BertLMHeadModel"], "is_decoder": True}
+    if isinstance(model, BertForSequenceClassification):
+        names = {number: f"LABEL_{number}" for number in range(model.classifier.out_features)}
+        return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+    return {}
 
 
 # --- the state of a run ------------------------------------------------------------------------------------------
@@ -235,7 +248,8 @@ def random_states() -> dict[str, Any]:
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {"python": random.getstate(), "numpy": [name, keys.tolist(), position, has_gauss, cached],
             "torch": torch.get_rng_state().tolist(),
-            "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []}
+            "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
+            "mps": torch.mps.get_rng_state().tolist() if torch.backends.mps.is_available() else []}
 
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
@@ -247,6 +261,8 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
     if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
         torch.cuda.set_rng_state_all([torch.tensor(state, dtype=torch.uint8) for state in states["cuda"]])
+    if states.get("mps") and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(torch.tensor(states["mps"], dtype=torch.uint8))
 
 
 def model_tensors(model: nn.Module) -> Tensors:
@@ -308,9 +324,11 @@ def newest_state(folder: Path) -> Path | None:
 
 def delete_run(folder: Path) -> None:
     """Delete what a run wrote into `folder` to go on by or to be read, and leave everything else there."""
-    for name in ("result.json", "run.json", "model.safetensors"):
-        (folder / name).unlink(missing_ok=True)
+    if not any((folder / name).exists() for name in ("run.json", "result.json")):
+        return  # what lies there is no run's
     remove_states(folder / "state")
+    for name in ("result.json", "model.safetensors", "run.json"):  # which says whose the rest is, so it goes last
+        (folder / name).unlink(missing_ok=True)
 
 
 def remove_states(folder: Path) -> None:

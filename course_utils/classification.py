@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from course_utils import checkpoint as checkpoints
 from course_utils import data, evaluation, hardware, hub
 from course_utils.config import BertConfig, ClassificationConfig, TrainConfig
-from course_utils.records import checkpoint_name, finished_result, identity_of, record_of
+from course_utils.records import checkpoint_name, finished_result, identity_of, record_of, refuse_own_start
 from course_utils.text import clean
 from course_utils.training import fit
 
@@ -52,13 +54,10 @@ def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
                 AutoConfig.from_pretrained(folder, dtype=torch.float32, num_labels=2, **dropout))
         else:
             folder = hub.fetch_checkpoint(name)
-            tokenizer = _read_tokenizer(folder)
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, num_labels=2, output_loading_info=True, **dropout)
-            lacking = sorted(key for key in loading["missing_keys"] if "classifier" not in key)
-            if lacking:
-                raise ValueError(f"{name} lacks weights of the encoder ({', '.join(lacking[:3])}, {len(lacking)} in "
-                                 "all); expected a checkpoint of the same architecture as its config.json")
+            tokenizer, model = _read_tokenizer(folder), _pretrained(name, folder, dropout)
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(f"{name}: the tokenizer has {len(tokenizer):,} tokens, the model {model.config.vocab_size:,}; "
+                         "they belong to different checkpoints")
     positions = model.config.max_position_embeddings
     if config.max_length > positions:
         raise ValueError(f"max_length={config.max_length} exceeds the {positions} positions of {name}")
@@ -67,9 +66,27 @@ def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
     return tokenizer, model
 
 
+def _pretrained(name: str, folder: Path, dropout: dict[str, float]) -> nn.Module:
+    """The folder's weights under a two-way head; ValueError where it is of another kind, or lacks some."""
+    config = AutoConfig.from_pretrained(folder)
+    if unknown := [setting for setting in (*dropout, "max_position_embeddings") if not hasattr(config, setting)]:
+        raise ValueError(f"{name} is a {config.model_type}, which knows no {', '.join(unknown)}; expected a BERT or "
+                         "one of its kind (roberta, electra, mpnet, deberta-v2, ...)")
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, num_labels=2, use_safetensors=True, output_loading_info=True, **dropout)
+    if lacking := sorted(key for key in loading["missing_keys"] if "classifier" not in key):
+        raise ValueError(f"{name} lacks weights of the encoder ({', '.join(lacking[:3])}, {len(lacking)} in all); "
+                         "expected a checkpoint of the same architecture as its config.json")
+    return model
+
+
 def _read_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
     """The folder's tokenizer. `transformers` makes one up, of special tokens only, where the files are missing."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # transformers and the Rust library raise errors of many kinds
+        raise ValueError(f"the tokenizer in {folder} cannot be read ({type(error).__name__}: {error}); fetch or copy "
+                         "tokenizer.json and tokenizer_config.json again") from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{folder} holds no tokenizer; expected tokenizer.json or vocab.txt beside the weights")
     return tokenizer
@@ -109,6 +126,8 @@ class _quiet_transformers:
 def encode(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str], labels: Sequence[int] | None = None,
            *, max_length: int = 256, tail_share: float = 0.5) -> list[dict[str, Any]]:
     """Clean, tokenize and cut texts: one {"input_ids": list[int], "labels": int} each (no labels if None)."""
+    if isinstance(texts, str):
+        raise TypeError(f"expected a list of texts, got one str: {texts!r:.50}; put it into a list")
     features: list[dict[str, Any]] = []
     for start in range(0, len(texts), 1000):  # the tokenizer's own record of a text is many times as large as its ids
         cleaned = [clean(text) for text in texts[start : start + 1000]]
@@ -117,8 +136,15 @@ def encode(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str]
         features += [{"input_ids": data.truncate_ids(ids, max_length, tail_share=tail_share)} for ids in all_ids]
     if labels is not None:
         for feature, label in zip(features, labels, strict=True):
-            feature["labels"] = int(label)
+            feature["labels"] = operator.index(label)  # int() would make 0 of 0.7
     return features
+
+
+def _collate(tokenizer: transformers.PreTrainedTokenizerBase, model: nn.Module, max_length: int) -> evaluation.Collate:
+    """Padding to a multiple of 16, or of less where that would exceed the model's positions."""
+    positions = getattr(model.config, "max_position_embeddings", math.inf)
+    multiple_of = 16 if math.ceil(max_length / 16) * 16 <= positions else math.gcd(16, positions)
+    return partial(data.collate, pad_token_id=tokenizer.pad_token_id, multiple_of=multiple_of)
 
 
 def compute_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -130,6 +156,14 @@ def compute_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tens
 # --- the run -----------------------------------------------------------------------------------------------------
 
 
+def _refuse_what_makes_no_sense(task: ClassificationConfig, config: TrainConfig, output_dir: Path) -> None:
+    """Raise ValueError for settings that are fine one by one, but not together."""
+    refuse_own_start(hub.shipped_folder(task.checkpoint.removesuffix("-random")), output_dir)
+    if not task.validation_examples and (config.early_stopping_patience or config.eval_steps):
+        raise ValueError(f"early_stopping_patience={config.early_stopping_patience} and eval_steps={config.eval_steps} "
+                         "need something to evaluate on: set validation_examples above 0")
+
+
 def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, *, resume: bool = True,
              stop_after: int | None = None, progress: bool = False, command: str = "") -> dict[str, Any] | None:
     """Fine-tune, score, and write the model, its tokenizer and result.json into `output_dir`; return the result.
@@ -138,6 +172,7 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     `resume` it first deletes the run that the folder holds, and nothing else there. None if stopped by `stop_after`.
     Raises ValueError when the folder holds another run, or the data are unfit.
     """
+    _refuse_what_makes_no_sense(task, config, output_dir)
     identity = identity_of({**task.to_dict(), "checkpoint": hub.shipped_folder(task.checkpoint)}, "checkpoint")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
         return finished
@@ -147,7 +182,7 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     train_features, validation_features, scored_features = (
         encode(tokenizer, split["text"], split["label"], max_length=task.max_length, tail_share=task.tail_share)
         for split in splits)
-    collate = partial(data.collate, pad_token_id=tokenizer.pad_token_id)
+    collate = _collate(tokenizer, model, task.max_length)
 
     def measure(model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         now = evaluation.evaluate(model, validation_features, collate=collate, accelerator=accelerator)
@@ -224,7 +259,7 @@ def load_classifier(folder: Path) -> tuple[transformers.PreTrainedTokenizerBase,
     hub.check_safetensors(folder / "model.safetensors")
     with _quiet_transformers():
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True)
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
         if lacking := sorted(loading["missing_keys"]):
             raise ValueError(f"{folder} is not fine-tuned: it lacks {', '.join(lacking[:3])}")
         return _read_tokenizer(folder), model.eval()
@@ -244,6 +279,6 @@ def predict_probabilities(tokenizer: transformers.PreTrainedTokenizerBase, model
         if not clean(text):
             raise ValueError(f"text {number} is empty after cleaning: {text!r}; expected at least one word")
     features = encode(tokenizer, texts, max_length=max_length, tail_share=tail_share)
-    collate = partial(data.collate, pad_token_id=tokenizer.pad_token_id)
+    collate = _collate(tokenizer, model, max_length)
     logits = evaluation.predict_logits(model, features, collate=collate)
     return torch.from_numpy(logits).softmax(-1).numpy()

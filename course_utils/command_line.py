@@ -32,7 +32,7 @@ def build_parser(name: str, description: str | None, epilog: str, task: type, re
 def _folder(name: str) -> Path:
     if not name:  # which Path would take for the current folder
         raise argparse.ArgumentTypeError("expected a folder, got an empty name")
-    return Path(name)
+    return Path(name).expanduser()
 
 
 def _count(number: str) -> int:
@@ -94,7 +94,7 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, task: 
     except KeyboardInterrupt as error:
         print(f"\n{error or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if os.environ.get("RANK", "0") == "0":

@@ -17,6 +17,7 @@ Bound = tuple[str, Callable[[Any], bool]]  # what a value must be, in words, and
 ABOVE_0: Bound = ("be above 0", lambda value: 0 < value < math.inf)
 FROM_1: Bound = ("be at least 1", lambda value: value >= 1)
 FROM_0: Bound = ("not be negative", lambda value: value >= 0)
+FINITE: Bound = ("be finite and not negative", lambda value: 0 <= value < math.inf)
 BELOW_1: Bound = ("lie in [0, 1)", lambda value: 0 <= value < 1)
 SEED: Bound = ("lie in [0, 2**32)", lambda value: 0 <= value < 2**32)  # what NumPy and scikit-learn take
 THREADS: Bound = ("lie between 0 and 1024", lambda value: 0 <= value <= 1024)  # 10,000 would freeze the machine
@@ -35,6 +36,11 @@ class _Settings:
         for setting in fields(self):  # type: ignore[arg-type]
             words, holds = setting.metadata["bound"]
             value = getattr(self, setting.name)
+            if callable(getattr(value, "item", None)):  # NumPy's numbers, which JSON does not know
+                value = value.item()
+                object.__setattr__(self, setting.name, value)
+            kinds = (int, float) if isinstance(setting.default, float) else (type(setting.default),)
+            _require(type(value) in kinds, f"{setting.name} must be of type {kinds[-1].__name__}, got {value!r}")
             _require(holds(value), f"{setting.name} must {words}, got {value}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +103,7 @@ class TrainConfig(_Settings):
     learning_rate: float = _setting(1e-4, "the peak, reached at the end of the warm-up", ABOVE_0)
     layer_learning_rate_decay: float = _setting(1.0, "factor a layer, from the top down; 1 = the same rate everywhere")
     weight_decay: float = _setting(0.01, "AdamW's, a step; none on biases and LayerNorm", FROM_0)
-    num_warmup_steps: float = _setting(0.1, "updates; below 1, a share of all updates", FROM_0)
+    num_warmup_steps: float = _setting(0.1, "updates; below 1, a share of all updates", FINITE)
     max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm; 0 = never", FROM_0)
     adam_beta1: float = _setting(0.9, "memory of the mean gradient", BELOW_1)
     adam_beta2: float = _setting(0.999, "memory of the squared gradient", BELOW_1)
@@ -193,6 +199,9 @@ class PretrainConfig(_Settings):
         _require(8 <= self.max_length <= self.max_position_embeddings,
                  f"max_length must lie between 8 and max_position_embeddings={self.max_position_embeddings}, got "
                  f"{self.max_length}")
+        padded = -(-self.max_length // 16) * 16
+        _require(padded <= self.max_position_embeddings, f"max_length={self.max_length} is padded to {padded}, more "
+                 f"than max_position_embeddings={self.max_position_embeddings}")
         self.bert(self.vocab_size)  # which checks the sizes
 
     def bert(self, vocab_size: int) -> BertConfig:

@@ -63,7 +63,10 @@ def load_reviews(name: str, *, force_download: bool = False) -> DatasetDict:
     missing, cut short or changed. What came from the Hub is first downloaded afresh, once.
     """
     if name == "course":
-        return _to_dataset_dict({split: read_split(_COURSE_FOLDER, split) for split in COURSE_SPLITS})
+        try:
+            return _to_dataset_dict({split: read_split(_COURSE_FOLDER, split) for split in COURSE_SPLITS})
+        except DataError as error:
+            raise DataError(f"{error} Fetch the course again: git clone, or git checkout data/reviews.") from None
     if name != "imdb":
         raise ValueError(f'load_reviews knows "course" and "imdb", got {name!r}')
     if folder := os.environ.get("COURSE_IMDB_DIR"):
@@ -109,7 +112,7 @@ def _read_parquet(file: Path) -> pa.Table:
     except FileNotFoundError:
         found = ", ".join(sorted(os.listdir(file.parent))[:8]) if file.parent.is_dir() else "no such folder"
         raise DataError(f"{file} is missing (found there: {found or 'nothing'}).") from None
-    except (OSError, ValueError, MemoryError) as error:  # Arrow's own errors are among these
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise DataError(f"{file} is cut short, damaged or unreadable: {str(error).rstrip('.')}.") from None
 
 
@@ -235,6 +238,21 @@ def truncate_ids(input_ids: Sequence[int], max_length: int, *, tail_share: float
     num_tail = round(room * tail_share)
     body = input_ids[1:-1]
     return [input_ids[0], *body[: room - num_tail], *body[len(body) - num_tail :], input_ids[-1]]
+
+
+def cut_text(text: str, spans: Sequence[tuple[int, int]], max_length: int, *, tail_share: float = 0.0) -> str:
+    """What is left of a text when its ids are cut by `truncate_ids`: so that another model can be given the same.
+
+    spans: where each of the text's tokens came from, (start, end), as a tokenizer's `offsets` says; without the two
+    special tokens, for which `max_length` leaves room. Raises ValueError where `truncate_ids` does.
+    """
+    numbers = truncate_ids(range(-1, len(spans) + 1), max_length, tail_share=tail_share)[1:-1]
+    if len(numbers) == len(spans):
+        return text
+    num_head = next((place for place, number in enumerate(numbers) if place != number), len(numbers))
+    head = text[: spans[num_head - 1][1]] if num_head else ""
+    tail = text[spans[numbers[num_head]][0] :] if num_head < len(numbers) else ""
+    return f"{head} {tail}".strip()
 
 
 def collate(features: Sequence[Features], *, pad_token_id: int = 0, multiple_of: int = 16) -> dict[str, torch.Tensor]:

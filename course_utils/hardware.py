@@ -40,15 +40,25 @@ class Hardware:
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use: its affinity, its container's quota (cgroup v2), OMP_NUM_THREADS."""
+    """CPU cores that this process may use: its affinity and its container's quota (cgroup v2)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):  # no cgroup, or quota "max": no limit
         pass
+    return cores
+
+
+def available_threads() -> int:
+    """Threads that this process may use: its share of the cores, OMP_NUM_THREADS at most.
+
+    torchrun sets OMP_NUM_THREADS=1 by itself, which is nobody's wish and does not count.
+    """
+    threads = max(1, available_cores() // num_local_processes())
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, max(1, int(asked))) if asked.isdecimal() else cores
+    by_torchrun = asked == "1" and "TORCHELASTIC_RUN_ID" in os.environ
+    return min(threads, max(1, int(asked))) if asked.isdecimal() and not by_torchrun else threads
 
 
 def find_device() -> str:
@@ -70,6 +80,21 @@ def describe() -> dict[str, str]:
     if torch.cuda.is_available():
         words["gpu"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     return words
+
+
+def peak_memory_gib() -> float | None:
+    """The most memory, in GiB, that this process has held so far: the GPU's if there is one, else the machine's.
+
+    None where the system does not tell (Windows).
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    try:
+        import resource  # Windows has none
+    except ImportError:
+        return None
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def num_local_processes() -> int:
@@ -105,7 +130,7 @@ def choose(step: Callable[[], object], *, precision: str = "auto", num_threads: 
     Sets torch's number of threads to the choice. Raises ValueError for fp16 on a CPU.
     """
     device = find_device()
-    cores = max(1, available_cores() // num_local_processes())
+    cores = available_threads()
     if precision == "fp16" and device == "cpu":
         raise ValueError('precision "fp16" needs a GPU; on a CPU take "bf16" or "fp32", or let "auto" measure')
     if device != "cpu":

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import OfflineModeIsEnabled
+from safetensors import SafetensorError, safe_open
 
 T = TypeVar("T")
 
@@ -238,10 +239,15 @@ def check_safetensors(file: Path) -> None:
             header = json.loads(stream.read(header_size))
         tensors = [value for key, value in header.items() if key != "__metadata__"]
         expected = 8 + header_size + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{file} ({size:,} bytes) is no safetensors file: {error}.") from None
     if size != expected:
         raise DataError(f"{file} is not whole: its header promises {expected:,} bytes, it has {size:,}.")
+    try:
+        with safe_open(file, "pt"):  # looks at the type and the place of each tensor, too
+            pass
+    except SafetensorError as error:
+        raise DataError(f"{file} is damaged: {error}.") from None
 
 
 def find_damaged(repo_id: str, snapshot: Path) -> list[str]:

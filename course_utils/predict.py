@@ -22,15 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from course_utils.classification import load_classifier, predict_probabilities, trained_cut
 
-    texts = options.texts or [line.rstrip("\n") for line in sys.stdin]
-    if not texts:
-        parser.error("expected at least one text, got none")
     try:
+        texts = options.texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+        if not texts:
+            parser.error("expected at least one text, got none")
         tokenizer, model = load_classifier(options.checkpoint)
         probabilities = predict_probabilities(tokenizer, model, texts, **trained_cut(options.checkpoint))
         for text, row in zip(texts, probabilities, strict=True):
             print(f"{model.config.id2label[int(row.argmax())]}  {row.max():.3f}  {_shown(text)}")
-    except (ValueError, OSError, RuntimeError) as error:
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -22,7 +22,7 @@ from course_utils import checkpoint, data, hardware
 from course_utils.config import PretrainConfig, TrainConfig
 from course_utils.data import Features
 from course_utils.model import BertForCausalLM, BertForPreTraining
-from course_utils.records import finished_result, identity_of, record_of
+from course_utils.records import finished_result, identity_of, record_of, refuse_own_start
 from course_utils.text import clean
 from course_utils.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
 from course_utils.training import Batch, fit
@@ -190,9 +190,11 @@ def score_held_out(model: nn.Module, batches: Iterable[Batch], unigrams: torch.T
     """
     model.eval()
     accelerator = accelerator or hardware.make_accelerator()
+    first = next(model.parameters(), None)  # where the model is, which need not be the accelerator's device
+    device = accelerator.device if first is None else first.device
     sums = torch.zeros(6, dtype=torch.float64)
     for batch in batches:
-        batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
         targets, logits, pair_logits = _guess(model, batch, mask_token_id, accelerator)
         losses = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
         pairs = batch.get("next_sentence_label", torch.empty(0))
@@ -230,6 +232,7 @@ def pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, *, res
     `resume` it first deletes the run that the folder holds. With `stop_after` updates in all the weights so far are
     written, and None is returned. Raises ValueError when the folder holds another run, or the data are unfit.
     """
+    refuse_own_start(task.start_from, output_dir)
     identity = identity_of(task.to_dict(), "start_from")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
         return finished
@@ -241,6 +244,9 @@ def pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, *, res
     measure = partial(_measure, batches=_held_out_batches(task, tokenizer, held_out),
                       unigrams=unigram_log_probs(examples, tokenizer.vocab_size), mask_token_id=tokenizer.mask_token_id)
     model = _model(task, tokenizer.vocab_size, config.seed)
+    if task.objective == "mlm":  # no loss reaches these, and several processes would wait for their gradients
+        model.bert.pooler.requires_grad_(False)
+        model.nsp.requires_grad_(False)
     fitted = fit(model, examples, config, compute_loss=compute_loss, collate=collate, output_dir=output_dir,
                  evaluate=measure, best_metric="loss", stop_after=stop_after, progress=progress, identity=identity)
     result = {"held_out": measure(model, fitted.accelerator), "dataset": task.dataset, "train_texts": len(texts),
@@ -259,11 +265,11 @@ def _tokenizer(task: PretrainConfig, texts: Sequence[str], output_dir: Path) -> 
     """The vocabulary of the folder to start from (its weights know no other), of this run's own start, or a new one."""
     if task.start_from:
         tokenizer = WordPieceTokenizer.load(Path(task.start_from).expanduser())
-    elif (output_dir / "tokenizer.json").exists():
+    elif (output_dir / "run.json").exists() or not PartialState().is_main_process:  # else it is another run's
         tokenizer = WordPieceTokenizer.load(output_dir)
     else:
         tokenizer = WordPieceTokenizer.train(texts, task.vocab_size)
-    if PartialState().is_main_process:
+    if PartialState().is_main_process and not (output_dir / "run.json").exists():
         tokenizer.save(output_dir)
     return tokenizer
 

@@ -29,6 +29,13 @@ def identity_of(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
     return {**settings, start: checkpoint_name(checkpoint), **known}
 
 
+def refuse_own_start(checkpoint: str, output_dir: Path) -> None:
+    """Raise ValueError where a run would write over (or, without resume, delete) the weights that it starts from."""
+    if checkpoint and Path(checkpoint).expanduser().resolve() == output_dir.resolve():
+        raise ValueError(f"the run starts from {checkpoint} and would write over it; choose another output folder than "
+                         f"{output_dir}")
+
+
 def finished_result(output_dir: Path, identity: Mapping[str, Any], *, resume: bool = True) -> dict[str, Any] | None:
     """The result of a run that is over; None if there is still something to do, and then the folder can be written.
 
@@ -40,6 +47,9 @@ def finished_result(output_dir: Path, identity: Mapping[str, Any], *, resume: bo
     path = output_dir / "result.json"
     if not path.exists():
         checkpoints.ensure_writable(output_dir)
+        if (output_dir / "run.json").exists():  # refused here, before any work and before anything is written
+            saved = checkpoints.read_json(output_dir / "run.json").get("identity", {})
+            checkpoints.refuse_other_run(output_dir, {name: saved.get(name) for name in identity}, identity)
         return None
     result = checkpoints.read_json(path)
     saved = result.get("config", {})
@@ -50,9 +60,11 @@ def finished_result(output_dir: Path, identity: Mapping[str, Any], *, resume: bo
 
 def record_of(fitted: FitResult, config: Mapping[str, Any], command: str) -> dict[str, Any]:
     """How a run went, JSON-ready: its settings, time, curve, machine and versions, with no path of this machine."""
+    peak = hardware.peak_memory_gib()
     return {
         "seed": config["seed"], "num_updates": fitted.num_updates, "train_seconds": round(fitted.train_seconds, 3),
         "examples_per_second": round(fitted.examples_per_second, 2),
+        "peak_memory_gib": peak and round(peak, 2),  # of the whole process so far
         "resumed_from_steps": fitted.resumed_from_steps, "best_step": fitted.best_step, "config": dict(config),
         "precision": fitted.hardware.to_dict(), "hardware": hardware.describe(), "command": command,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in (

@@ -352,6 +352,8 @@ class BytePairTokenizer(_Tokenizer):
 
 
 def _count_words(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter[str]:
+    if isinstance(texts, str):
+        raise TypeError(f"expected several texts, got one str: {texts!r:.50}; put it into a list")
     words: Counter[str] = Counter()
     for text in texts:
         _check_text(text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,31 +102,43 @@ def _template(tokens: Sequence[str], type_id: int) -> list[dict[str, Any]]:
 
 def read_word_piece(file: Path) -> tuple[list[str], bool]:
     """The tokens in the order of their ids, and whether text is lower-cased. Raises VocabularyError."""
-    content, tokens = _read_model(file, "WordPiece", SPECIAL_TOKENS)
-    normalizer = content.get("normalizer") or {}
-    lowercase = bool(normalizer.get("lowercase"))
-    expected = word_piece_content(content["model"]["vocab"], lowercase)
-    if normalizer.get("strip_accents") is None:  # then accents go with the capitals
-        del expected["normalizer"]["strip_accents"]
-    else:
-        expected["normalizer"]["strip_accents"] = lowercase
-    _refuse_others(file, content, expected, _ANY)
-    return tokens, lowercase
+    with _damage_is_told(file):
+        content, tokens = _read_model(file, "WordPiece", SPECIAL_TOKENS)
+        normalizer = content.get("normalizer") or {}
+        lowercase = bool(normalizer.get("lowercase"))
+        expected = word_piece_content(content["model"]["vocab"], lowercase)
+        if normalizer.get("strip_accents") is None:  # then accents go with the capitals
+            del expected["normalizer"]["strip_accents"]
+        else:
+            expected["normalizer"]["strip_accents"] = lowercase
+        _refuse_others(file, content, expected, _ANY)
+        return tokens, lowercase
 
 
 def read_byte_pair(file: Path) -> tuple[list[str], list[tuple[str, str]], bool]:
     """The tokens, the merges, and whether a text gets a token at its end. Raises VocabularyError."""
-    content, tokens = _read_model(file, "BPE", [END_OF_TEXT])
-    merges = [tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in content["model"].get("merges", ())]
-    if any(len(pair) != 2 for pair in merges):
-        raise VocabularyError(f"{file}: each of the merges must be of two pieces. Fetch it again.")
-    adds_end = _type_of(content, "post_processor") not in (None, "ByteLevel")  # GPT-2's ByteLevel adds nothing
-    expected = byte_pair_content(content["model"]["vocab"], merges, adds_end)
-    content |= {"decoder": expected["decoder"] if _type_of(content, "decoder") == "ByteLevel" else None,
-                "pre_tokenizer": {"use_regex": True, **(content.get("pre_tokenizer") or {})},
-                "post_processor": content["post_processor"] if adds_end else None}
-    _refuse_others(file, content, expected, _ANY | {"normalized"})  # which means nothing without a normalizer
-    return tokens, merges, adds_end
+    with _damage_is_told(file):
+        content, tokens = _read_model(file, "BPE", [END_OF_TEXT])
+        merges = [tuple(pair.split(" ") if isinstance(pair, str) else pair)
+                  for pair in content["model"].get("merges", ())]
+        if any(len(pair) != 2 or not all(isinstance(piece, str) for piece in pair) for pair in merges):
+            raise VocabularyError(f"{file}: each of the merges must be of two pieces. Fetch it again.")
+        adds_end = _type_of(content, "post_processor") not in (None, "ByteLevel")  # GPT-2's ByteLevel adds nothing
+        expected = byte_pair_content(content["model"]["vocab"], merges, adds_end)
+        content |= {"decoder": expected["decoder"] if _type_of(content, "decoder") == "ByteLevel" else None,
+                    "pre_tokenizer": {"use_regex": True, **(content.get("pre_tokenizer") or {})},
+                    "post_processor": content["post_processor"] if adds_end else None}
+        _refuse_others(file, content, expected, _ANY | {"normalized"})  # which means nothing without a normalizer
+        return tokens, merges, adds_end
+
+
+@contextmanager
+def _damage_is_told(file: Path) -> Iterator[None]:
+    """A number where a name should be, and the like, is damage, too."""
+    try:
+        yield
+    except (TypeError, AttributeError) as error:
+        raise VocabularyError(f"{file} is damaged ({error}). Fetch it again.") from error
 
 
 def _type_of(content: Mapping[str, Any], part: str) -> str | None:

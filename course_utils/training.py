@@ -74,6 +74,7 @@ def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, 
         identity: Mapping[str, Any] | None = None) -> FitResult:
     """Train `model` in place on `features` by `config`; with `output_dir`, save as it goes and resume by itself.
 
+    The model is left on the device that trained it, and torch with the number of threads that was chosen.
     compute_loss(model, batch): the mean loss over the labels of the batch that are not -100; the weighting over
     micro-batches and processes is done here, so that any split of a batch gives the full batch's gradient.
     collate(examples): a batch of tensors that holds "labels". evaluate(model, accelerator): metrics, among them
@@ -124,6 +125,8 @@ class _Run:
         self.num_warmup = config.warmup_updates(self.num_updates)
         self.progress = _Progress()
         saved = checkpoint.read_run(output_dir, self.identity) if output_dir else {}
+        if output_dir and not saved and (output_dir / "state").exists():
+            checkpoint.remove_states(output_dir / "state")  # of a run that was deleted, up to a kill
         self.hardware = self._choose_hardware(model, saved)
         self.accelerator = hardware.make_accelerator(self.hardware.precision)
         optimizer = torch.optim.AdamW(parameter_groups(model, config), betas=(config.adam_beta1, config.adam_beta2),
@@ -324,7 +327,7 @@ class _Run:
         accelerator = hardware.make_accelerator()
         model.to(accelerator.device).train()
         precision, threads = self.config.precision, self.config.num_threads
-        if saved:
+        if saved and saved["hardware"]["device"] == accelerator.device.type:  # another device: choose anew
             precision = saved["hardware"]["precision"] if precision == "auto" else precision
             threads = threads or saved["hardware"]["num_threads"]
         longest = sorted(range(len(self.features)), key=lambda i: -self.lengths[i])[:8]

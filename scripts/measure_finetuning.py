@@ -34,6 +34,7 @@ from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
 from course_utils.training import FitResult, fit
 
+COUNTED, CUT = "tfidf", "tfidf, cut"  # on whole reviews, and on what a BERT reads of them
 NAME = "course-bert"  # what the weights of --checkpoint are called in the records
 EVERYTHING = 99  # parts of a body to freeze: more than any has
 SEEDS = {16: 5, 64: 5, 256: 5, 1024: 3, 4096: 3}  # training reviews: seeds; of another number one
@@ -180,6 +181,13 @@ class Bench:
         return encode(self.tokenizer(), reviews["text"], reviews["label"], max_length=max_length,
                       tail_share=tail_share)
 
+    def cut(self, reviews: Dataset) -> list[str]:
+        """The texts with nothing in them but what a BERT reads."""
+        texts = list(map(clean, reviews["text"]))
+        encodings = self.tokenizer()(texts, add_special_tokens=False, return_offsets_mapping=True)
+        return [data.cut_text(text, spans, self.options.max_length, tail_share=Recipe.tail_share)
+                for text, spans in zip(texts, encodings["offset_mapping"], strict=True)]
+
     def run(self, recipe: Recipe, train: Sequence[Row], scored: Sequence[Row],
             num_labels: int = 2) -> tuple[Evaluation, FitResult, float]:
         """Fine-tune and score: how well, how it went, and the seconds of training: processor time a thread.
@@ -232,7 +240,7 @@ def chosen_rate(bench: Bench, record: Record, start: str, size: int) -> float:
 def measure_labels(bench: Bench, record: Record) -> None:
     """All starts on the same draws of each size, scored on the sample of test; the small sizes first."""
     for size in bench.options.sizes:
-        for start in ("tfidf", NAME, "random"):
+        for start in (COUNTED, CUT, NAME, "random"):
             for seed in range(SEEDS.get(size, 1)):
                 place = {"start": start, "train_examples": size, "seed": seed}
                 if not record.get(**place):
@@ -241,9 +249,10 @@ def measure_labels(bench: Bench, record: Record) -> None:
 
 def label_row(bench: Bench, record: Record, start: str, size: int, seed: int) -> Row:
     """The accuracy of one start from one draw, and how it was reached."""
-    if start == "tfidf":
+    if start in (COUNTED, CUT):
         train, test = bench.draw(size, seed), bench.splits()["test"]
-        return {"accuracy": tfidf_baseline(train["text"], train["label"], test["text"], test["label"]).accuracy}
+        texts = [bench.cut(part) if start == CUT else part["text"] for part in (train, test)]
+        return {"accuracy": tfidf_baseline(texts[0], train["label"], texts[1], test["label"]).accuracy}
     recipe = label_recipe(size, start, chosen_rate(bench, record, start, size), seed, bench.options)
     found, fitted, seconds = bench.run_on_reviews(recipe, size, "test")
     return {"accuracy": found.accuracy, "learning_rate": recipe.learning_rate, "num_updates": fitted.num_updates,
@@ -393,7 +402,8 @@ def in_words(options: argparse.Namespace) -> str:
 def header(options: argparse.Namespace) -> Row:
     """What a record says before its rows."""
     notes = {"labels": "Reviews are drawn evenly from both classes by the seed, the same for all starts. BERT reads "
-                       "a review's first and last tokens, max_length in all; TF-IDF (words and pairs) all of it. "
+                       "a review's first and last tokens, max_length in all; TF-IDF (words and pairs) all of it, "
+                       f"or, as '{CUT}', the same. "
                        f"Batches of 16 up to 1,024 reviews, of 32 beyond; 3 epochs and 2, {options.updates} "
                        "updates at least. Rates: the best of the trials, on reviews held out of train. Scored on a "
                        "class-balanced sample of the test split.",

@@ -10,6 +10,7 @@ import json
 import math
 import platform
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -40,6 +41,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "masked, dynamic": {"objective": "mlm"},
 }
 UNTRAINED, COUNTED = "random weights", "TF-IDF"  # what the labelled reviews alone achieve
+LOOKED_UP = "lookup"  # what remembering the training text word for word achieves
 NextTokenLogits = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -167,6 +169,42 @@ def guess_by_frequency(unigrams: torch.Tensor, targets: Sequence[tuple[list[int]
     return {"fill": found, "continue": found}
 
 
+BETWEEN = ((2, 2), (1, 1), (1, 0), (0, 0))  # neighbours to look up: two on each side, then fewer
+AFTER = ((4, 0), (3, 0), (2, 0), (1, 0), (0, 0))  # the last four tokens, then fewer
+
+
+def guess_by_lookup(texts: Sequence[Sequence[int]], targets: Sequence[tuple[list[int], int]],
+                    windows: Sequence[tuple[int, int]]) -> float:
+    """The share guessed right by the token that most often stood between the same neighbours in `texts`.
+
+    windows: (tokens at the left, tokens at the right), the first of which is tried first; where it was never seen, the
+    next one. Of two equally frequent tokens it takes the one seen first.
+    """
+    def around(ids: Sequence[int], place: int, left: int, right: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(ids[max(0, place - left) : place]), tuple(ids[place + 1 : place + 1 + right])
+
+    tables: list[dict[Any, Counter[int]]] = [{} for _ in windows]
+    for ids in texts:
+        for place in range(1, len(ids)):
+            for table, window in zip(tables, windows, strict=True):
+                table.setdefault(around(ids, place, *window), Counter())[ids[place]] += 1
+    best = [{context: counts.most_common(1)[0][0] for context, counts in table.items()} for table in tables]
+    right = 0
+    for ids, place in targets:
+        known = (table.get(around(ids, place, *window)) for table, window in zip(best, windows, strict=True))
+        right += next((token for token in known if token is not None), -1) == ids[place]
+    return right / len(targets)
+
+
+def pairs_by_length(train: Sequence[Features], held_out: Sequence[Features]) -> float:
+    """The share of held-out pairs told apart by how long they are: each length's commoner label in `train`."""
+    votes: dict[int, int] = {}
+    for pair in train:
+        length = len(pair["input_ids"])
+        votes[length] = votes.get(length, 0) + (1 if pair["labels"] else -1)
+    return sum((votes.get(len(pair["input_ids"]), 0) > 0) == bool(pair["labels"]) for pair in held_out) / len(held_out)
+
+
 # --- which writes ------------------------------------------------------------------------------------------------
 
 STRATEGIES: dict[str, dict[str, float]] = {
@@ -292,6 +330,14 @@ def measure_one(settings: Settings, name: str, seed: int, folder: Path) -> dict[
     held_out = pretraining.token_examples(held_out_texts, tokenizer, settings.max_length)
     targets = draw_targets(held_out, settings.targets_per_text)
     entry: dict[str, Any] = {"model": name, "seed": seed}
+    if name == LOOKED_UP:
+        learnt = [list(one["input_ids"]) for one in pretraining.token_examples(texts, tokenizer, settings.max_length)]
+        pairs = [pretraining.pair_examples(some, tokenizer, settings.max_length,
+                                           generator=torch.Generator().manual_seed(seed))
+                 for some in (texts, held_out_texts)]
+        return {**entry, "fill": {"guessed_right": guess_by_lookup(learnt, targets, BETWEEN)},
+                "continue": {"guessed_right": guess_by_lookup(learnt, targets, AFTER)},
+                "pairs_told_apart": pairs_by_length(*pairs)}
     if name == COUNTED:
         unigrams = pretraining.unigram_log_probs(
             pretraining.token_examples(texts, tokenizer, settings.max_length), tokenizer.vocab_size)
@@ -341,7 +387,7 @@ def measure(settings: Settings, output: Path) -> dict[str, Any]:
         raise SystemExit(f"{output} holds a record of other settings; delete it, or name another file")
     done = {(entry["model"], entry["seed"]) for entry in record["models"]}
     for seed in range(settings.seeds):
-        for name in (*OBJECTIVES, UNTRAINED, COUNTED):
+        for name in (*OBJECTIVES, UNTRAINED, COUNTED, LOOKED_UP):
             if (name, seed) not in done:
                 with tempfile.TemporaryDirectory() as folder:
                     record["models"].append(measure_one(settings, name, seed, Path(folder)))
@@ -369,8 +415,9 @@ def main() -> None:
     args = vars(parser.parse_args())
     for entry in measure(Settings(**{field.name: args[field.name] for field in fields(Settings)}),
                          args["output"])["models"]:
-        guesses = {task: round(entry[task]["loss"], 3) for task in ("fill", "continue") if task in entry}
-        print(f"{entry['model']}, seed {entry['seed']}: {guesses}, accuracy {entry['finetuned']['accuracy']:.3f}")
+        guesses = {task: round(entry[task]["guessed_right"], 3) for task in ("fill", "continue") if task in entry}
+        accuracy = f", accuracy {entry['finetuned']['accuracy']:.3f}" if "finetuned" in entry else ""
+        print(f"{entry['model']}, seed {entry['seed']}: guessed right {guesses}{accuracy}")
 
 
 if __name__ == "__main__":

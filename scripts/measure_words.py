@@ -1,5 +1,8 @@
 """Count the words of a data set: how often each occurs, how many are new, and how many of the test split are unknown.
 
+Also how often each token of course-bert's vocabulary occurs in train, which is what a model that knows frequencies only
+would go by.
+
 python scripts/measure_words.py --dataset imdb --output data/results/imdb_words.json
 """
 
@@ -14,8 +17,10 @@ from course_utils.checkpoint import write_json
 from course_utils.data import load_reviews
 from course_utils.hardware import describe
 from course_utils.text import clean, normalize, pre_tokenize
+from course_utils.tokenization import WordPieceTokenizer
 
 VOCABULARY_SIZES = (2_000, 8_000, 32_000)
+COURSE_BERT = Path(__file__).resolve().parent.parent / "data" / "checkpoints" / "course-bert"
 
 
 def words_of(texts: Iterable[str]) -> list[list[str]]:
@@ -49,6 +54,12 @@ def unknown_share(counts: Counter[str], texts: list[list[str]], size: int) -> fl
     return sum(word not in known for text in texts for word in text) / sum(map(len, texts))
 
 
+def token_counts(texts: Iterable[str], tokenizer: WordPieceTokenizer) -> list[int]:
+    """How often each token of the vocabulary occurs in the cleaned texts, by its id."""
+    counts = Counter(number for text in texts for number in tokenizer.encode(clean(text), add_special_tokens=False))
+    return [counts[number] for number in range(tokenizer.vocab_size)]
+
+
 def measure(dataset: str) -> dict[str, Any]:
     """Growth and frequencies of train's words; unknown words of test."""
     reviews = load_reviews(dataset)
@@ -56,6 +67,7 @@ def measure(dataset: str) -> dict[str, Any]:
     counts = Counter(word for text in train for word in text)
     sizes = [*(size for size in VOCABULARY_SIZES if size < len(counts)), len(counts)]
     return {"growth": growth(train), "frequencies": frequencies(counts),
+            "token_counts": token_counts(reviews["train"]["text"], WordPieceTokenizer.load(COURSE_BERT)),
             "train_words": counts.total(),
             "train_types": len(counts), "train_types_once": sum(count == 1 for count in counts.values()),
             "ratios": {"unknown_words_of_test": {str(size): unknown_share(counts, test, size) for size in sizes},

@@ -36,6 +36,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED_TORCH = "torch==2.13.0"
+BY_PIN = "the pin "  # before the pin of that day: nobody chose, so a new pin replaces it
 IN_VENV = "already in .venv"  # the two choices that are no argument of pip
 OUTSIDE = "already outside .venv"
 NO_GPU = """No NVIDIA GPU in sight, but pip may still fetch torch with CUDA, gigabytes of it. If it does, stop
@@ -99,7 +100,10 @@ def create(venv: Path) -> None:
     print(f"Creating {venv.name} with Python {sys.version.split()[0]} ...", flush=True)
     try:
         run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", "--clear", venv])
-    except subprocess.CalledProcessError as error:
+    except BaseException as error:
+        shutil.rmtree(venv, ignore_errors=True)  # it holds a Python without pip, and would pass for one next time
+        if not isinstance(error, subprocess.CalledProcessError):
+            raise
         raise SystemExit("Python could not make a virtual environment (see above). On Debian and Ubuntu "
                          "that needs a package of its own: sudo apt install python3-venv") from error
 
@@ -113,10 +117,10 @@ def accepted(version: str, root: Path) -> bool:
     return lowest <= numbers < (int(re.search(r"<(\d+)", spec)[1]),)
 
 
-def torch_in_venv(venv: Path, root: Path) -> bool:
-    """True if .venv itself holds a torch that will do."""
-    holders = list(site_packages(venv).glob("torch-*.dist-info"))
-    return any(accepted(holder.name.split("-")[1], root) for holder in holders)
+def torch_in_venv(venv: Path, root: Path) -> str:
+    """The version of the torch in .venv itself; empty without one that will do."""
+    versions = [holder.stem.split("-")[1] for holder in site_packages(venv).glob("torch-*.dist-info")]
+    return next((version for version in versions if accepted(version, root)), "")
 
 
 def torch_outside(venv: Path, root: Path) -> Path | None:
@@ -137,16 +141,17 @@ def choose_torch(wanted: str, remembered: str, venv: Path, root: Path) -> str:
     """Which torch to use: the one asked for, the one chosen before, one that is there, or the pinned one."""
     if wanted not in ("", "installed"):
         return wanted
-    if remembered not in ("", PINNED_TORCH):
+    if remembered and not remembered.startswith(BY_PIN):
         return remembered
-    if torch_in_venv(venv, root):
-        return remembered or IN_VENV
-    if torch_outside(venv, root):
+    here = torch_in_venv(venv, root)
+    if here and (wanted or remembered != f"{BY_PIN}torch=={here.split('+')[0]}"):
+        return IN_VENV  # asked for, or not the one that the pin of that day brought
+    if not here and torch_outside(venv, root):
         return OUTSIDE
     if wanted == "installed":
         raise SystemExit("TORCH=installed, but there is no torch that will do, neither in .venv nor for "
                          f"{sys.executable}. Install one first, or leave TORCH out.")
-    return PINNED_TORCH
+    return BY_PIN + PINNED_TORCH
 
 
 def install_torch(choice: str, previous: str, venv: Path, root: Path) -> None:
@@ -162,10 +167,12 @@ def install_torch(choice: str, previous: str, venv: Path, root: Path) -> None:
     elif choice != IN_VENV:
         if previous not in ("", choice):  # another build of the same version would pass for installed
             run([venv_python(venv), "-m", "pip", "uninstall", "--yes", "--quiet", "torch"])
-        if choice == PINNED_TORCH and sys.platform == "linux" and not shutil.which("nvidia-smi"):
+        if choice.startswith(BY_PIN) and sys.platform == "linux" and not shutil.which("nvidia-smi"):
             print(NO_GPU, flush=True)
-        print(f"Installing {choice} ...", flush=True)
-        run([venv_python(venv), "-m", "pip", "install", *shlex.split(choice)])
+        spec = choice.removeprefix(BY_PIN)
+        print(f"Installing {spec} ...", flush=True)
+        words = shlex.split(spec, posix=os.name != "nt")  # on Windows, a path keeps its backslashes
+        run([venv_python(venv), "-m", "pip", "install", *words])
 
 
 def install(venv: Path, choice: str, previous: str, root: Path) -> None:

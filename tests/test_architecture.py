@@ -50,7 +50,7 @@ GRAPH: dict[str, set[str]] = {
 GENERATED = {"unicode_tables"}  # data, written by a script
 COMMAND_LINES = {"command_line", "finetune", "predict", "pretrain"}  # the only ones that print
 FREE_OF_LIBRARIES = {"config", "text"}  # the standard library is enough for these
-MAX_MODULE_LINES, MAX_PACKAGE_LINES, MAX_FUNCTION_LINES = 400, 3250, 30  # package: see lines_with_code; without checks/
+MAX_MODULE_LINES, MAX_PACKAGE_LINES, MAX_FUNCTION_LINES = 400, 3325, 30  # package: see lines_with_code; without checks/
 LONG_FUNCTIONS: dict[str, str] = {}  # "module.function": why it may be longer
 
 # Names of distributions that differ from the name one imports.

@@ -1,5 +1,7 @@
 """Reliability equals scikit-learn's bins, the temperature equals SciPy's minimum."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,3 +106,19 @@ def test_no_temperature_where_none_is_best() -> None:
         fit_temperature(np.array([[2.0, 1.0], [0.0, 1.0]]), [1, 0])
     with pytest.raises(ValueError, match="no more than chance"):
         fit_temperature(np.zeros((2, 2)), [1, 0])
+
+
+def test_no_temperature_where_ties_and_right_ones_are_all() -> None:
+    """Surer would always be better, as where all are right."""
+    with pytest.raises(ValueError, match="all 2 predictions are right"):
+        fit_temperature([[1, 1], [2, 0]], [1, 0])
+
+
+@pytest.mark.parametrize(("logits", "labels"), [
+    ([[np.nan, 1], [2, 0], [0, 3]], [1, 0, 0]), ([[np.inf, 1], [2, 0], [0, 3]], [1, 0, 0]), (np.zeros((0, 2)), []),
+    (np.zeros((0, 2)), np.zeros(0, dtype=int)), ([[1, 0], [2, 0], [0, 3]], [1.0, 0.0, 0.0]),
+    ([[1, 0], [2, 0], [0, 3]], [-1, 0, 0]), ([[1, 0], [2, 0], [0, 3]], [2, 0, 0]), ([[1, 0], [2, 0], [0, 3]], [1, 0]),
+    ([[1, 0], [2, 0], [0, 3]], [True, False, False]), ([1, 2], [0, 1])])
+def test_temperature_refuses_other_shapes_and_kinds(logits: Any, labels: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected finite logits \[num_examples, num_labels\] .* int label within"):
+        fit_temperature(logits, labels)

@@ -12,9 +12,17 @@ import pytest
 import torch
 from helpers import finish, same, start, tiny_model, weights
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForMaskedLM, BertTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForMaskedLM,
+    BertTokenizerFast,
+)
 
 from course_utils import checkpoint
+from course_utils.config import BertConfig
+from course_utils.model import BertForCausalLM, BertForSequenceClassification
 
 # --- a kill at every line ----------------------------------------------------------------------------------------
 
@@ -146,6 +154,28 @@ def test_a_folder_with_weights_is_whole_after_a_kill_at_any_line(tmp_path):
     survives_every_kill(tmp_path, write_notes, write_classifier, check_classifier, at_least=15)
 
 
+RECORDS = ("run.json", "result.json", "model.safetensors")
+
+
+def write_run(folder):
+    write_notes(folder)
+    write_state_1(folder)
+    for name in RECORDS:
+        (folder / name).write_text("x")
+
+
+def check_that_what_is_left_has_an_owner(folder):
+    left = set(os.listdir(folder)) - {"notes.txt"}
+    assert "run.json" in left or not left  # without it, the weights and states would be anybody's
+    checkpoint.delete_run(folder)
+    assert os.listdir(folder) == ["notes.txt"]
+
+
+@needs_fork
+def test_a_run_that_is_half_deleted_can_be_told_after_a_kill_at_any_line(tmp_path):
+    survives_every_kill(tmp_path, write_run, checkpoint.delete_run, check_that_what_is_left_has_an_owner, at_least=8)
+
+
 # --- errors ------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +223,21 @@ def test_a_disk_that_takes_no_more_is_told_in_words(tmp_path):
     message = (tmp_path / "error").read_text()
     assert "could not save" in message and "File too large" in message and "step-00000002" in message
     assert os.listdir(tmp_path / "state") == ["step-00000001"]
+
+
+def test_a_tokenizer_that_cannot_be_written_leaves_the_old_files(tmp_path, monkeypatch):
+    write_notes(tmp_path)
+    write_classifier(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_, **__):
+        raise Exception("No space left on device (os error 28)")  # as the Rust library tells it
+
+    tokenizer = tiny_tokenizer()
+    monkeypatch.setattr(tokenizer, "save_pretrained", full)
+    with pytest.raises(OSError, match=r"could not save \(No space left on device \(os error 28\)\).*untouched"):
+        checkpoint.save_classifier(tmp_path, tiny_model(seed=1), tokenizer)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_is_not_replaced(tmp_path):
@@ -291,11 +336,59 @@ def test_saving_drops_older_states_and_what_a_kill_left(tmp_path):
 
 def test_delete_run_leaves_what_is_not_its_own(tmp_path):
     write_state(tmp_path, 1)
-    for name in ("run.json", "result.json", "model.safetensors", "notes.txt"):
+    for name in (*RECORDS, "notes.txt"):
         (tmp_path / name).write_text("x")
     checkpoint.delete_run(tmp_path)
     assert os.listdir(tmp_path) == ["notes.txt"]
     checkpoint.delete_run(tmp_path / "nothing there")
+
+
+@pytest.mark.parametrize("record", ["run.json", "result.json", None])
+def test_weights_are_deleted_only_where_a_record_says_that_a_run_made_them(record, tmp_path):
+    for name in ("model.safetensors", "config.json", *([record] if record else [])):
+        (tmp_path / name).write_text("x")
+    checkpoint.delete_run(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["config.json", *([] if record else ["model.safetensors"])]
+
+
+# --- our models with a head, as transformers reads them ----------------------------------------------------------
+
+IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 20, 21, 22, 3]])
+
+
+def save_ours(kind, folder, **options):
+    """One of model.py's own, of large random weights, in eval mode, and in `folder`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = kind(BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                                intermediate_size=32, max_position_embeddings=32, initializer_range=0.3), **options)
+    checkpoint.save_pretrained(model.eval(), folder)
+    return model
+
+
+@torch.no_grad()
+def assert_same_logits(ours, theirs):
+    expected = ours(IDS).logits
+    assert expected.std() > 0.05
+    torch.testing.assert_close(theirs.eval()(IDS).logits, expected, rtol=0, atol=1e-5)
+
+
+def test_transformers_reads_a_causal_model_as_one_that_looks_back_only(tmp_path):
+    ours = save_ours(BertForCausalLM, tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert (type(theirs).__name__, theirs.config.is_decoder) == ("BertLMHeadModel", True)
+    assert theirs.config.architectures == ["BertLMHeadModel"]
+    assert_same_logits(ours, theirs)
+    assert same(weights(ours), weights(checkpoint.load_pretrained(tmp_path, model_class=BertForCausalLM)))
+
+
+@pytest.mark.parametrize("num_labels", [1, 2, 3])
+def test_transformers_reads_a_classifier_with_all_its_labels(num_labels, tmp_path):
+    ours = save_ours(BertForSequenceClassification, tmp_path, num_labels=num_labels)
+    theirs, loading = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["missing_keys"] and theirs.config.num_labels == num_labels
+    assert theirs.config.id2label == {number: f"LABEL_{number}" for number in range(num_labels)}
+    assert_same_logits(ours, theirs)
 
 
 # --- tensors -----------------------------------------------------------------------------------------------------

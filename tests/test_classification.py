@@ -6,15 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import same, tiny_model, tiny_reviews, weights
-from transformers import AutoModelForSequenceClassification, BertModel, BertTokenizerFast
+from helpers import same, tiny_config, tiny_model, tiny_reviews, weights, write_reviews
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertModel,
+    BertTokenizerFast,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
 
 from course_utils import data, hub
 from course_utils.checkpoint import load_pretrained, save_classifier, their_name
 from course_utils.classification import (
+    _collate,
     _splits,
     compute_loss,
     encode,
+    finetune,
     load_classifier,
     predict_probabilities,
     start_from,
@@ -140,6 +148,27 @@ def test_more_tokens_than_positions_are_refused(encoder):
         start_from(str(encoder), TEXTS, ClassificationConfig(max_length=65), seed=0)
 
 
+def test_another_kind_of_model_is_refused_by_its_settings(tmp_path):
+    """DistilBERT calls its dropout by other names, so that what is asked for would be passed over in silence."""
+    config = DistilBertConfig(vocab_size=40, dim=16, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=64)
+    save_classifier(tmp_path, DistilBertForSequenceClassification(config), tiny_tokenizer())
+    with pytest.raises(ValueError, match=r"is a distilbert, which knows no hidden_dropout_prob, .*expected a BERT"):
+        start_from(str(tmp_path), TEXTS, SHORT, seed=0)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path):
+    save_classifier(tmp_path, tiny_model(BertModel, vocab_size=8), tiny_tokenizer())
+    with pytest.raises(ValueError, match="the tokenizer has 12 tokens, the model 8; they belong to different checkp"):
+        start_from(str(tmp_path), TEXTS, SHORT, seed=0)
+
+
+def test_weights_that_are_pickled_are_not_read(encoder):
+    (encoder / "model.safetensors").unlink()
+    torch.save(tiny_model(BertModel).state_dict(), encoder / "pytorch_model.bin")
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        start_from(str(encoder), TEXTS, SHORT, seed=0)
+
+
 # --- features ----------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +180,16 @@ def test_texts_are_cleaned_cut_in_the_middle_and_labelled():
     assert encode(tiny_tokenizer(), []) == []
     many = ["a film", "of words dull", "good"] * 700  # more than are tokenized at once
     assert encode(tiny_tokenizer(), many, [0, 1, 0] * 700) == 700 * encode(tiny_tokenizer(), many[:3], [0, 1, 0])
+
+
+def test_one_text_or_half_a_label_is_refused():
+    with pytest.raises(TypeError, match=r"expected a list of texts, got one str: 'a film'; put it into a list"):
+        encode(tiny_tokenizer(), "a film")
+    for label in (0.7, "1", None, torch.tensor(0.7)):
+        with pytest.raises(TypeError):
+            encode(tiny_tokenizer(), ["a film"], [label])
+    labels = [feature["labels"] for feature in encode(tiny_tokenizer(), ["a"] * 3, [np.int64(1), True, 0])]
+    assert labels == [1, 1, 0] and {type(label) for label in labels} == {int}
 
 
 def test_a_tokenizers_own_cut_and_padding_are_switched_off(encoder):
@@ -244,7 +283,20 @@ def test_the_cut_of_training_is_read_from_the_result(tmp_path):
     assert trained_cut(Path("nowhere")) == {}
 
 
-@pytest.mark.parametrize("load", [load_classifier, lambda folder: start_from(str(folder), TEXTS, SHORT, seed=0)])
+each_load = pytest.mark.parametrize("load", [load_classifier, lambda folder: start_from(str(folder), TEXTS, SHORT,
+                                                                                       seed=0)])
+
+
+@each_load
+@pytest.mark.parametrize("damage", ["cut", "emptied", "other json"])
+def test_a_tokenizer_that_is_damaged_is_named(classifier, damage, load):
+    file = classifier / "tokenizer.json"
+    file.write_bytes({"cut": file.read_bytes()[:-40], "emptied": b"", "other json": b"[]"}[damage])
+    with pytest.raises(ValueError, match=rf"the tokenizer in {classifier} cannot be read .*copy tokenizer\.json"):
+        load(classifier)
+
+
+@each_load
 def test_a_folder_without_a_tokenizer_is_refused(classifier, load):
     for name in ("tokenizer.json", "vocab.txt"):
         (classifier / name).unlink(missing_ok=True)
@@ -269,3 +321,34 @@ def test_more_training_reviews_than_there_are_is_refused_and_all_of_them_is_not(
     assert len(_splits(task, seed=0)[0]) == 6000
     with pytest.raises(ValueError, match="train_examples=6,001 exceeds the 6,000 training reviews"):
         _splits(ClassificationConfig(train_examples=6001), seed=0)
+
+
+# --- lengths -----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_trained_and_used_up_to_its_last_position(tmp_path, monkeypatch):
+    """100 positions, no multiple of 16: batches may not be padded beyond."""
+    def long_reviews(seed):
+        return [{**row, "text": f"{('dull', 'lovely')[row['label']]} film of words {'a ' * number}" * 8}
+                for number, row in enumerate(tiny_reviews(16, seed=seed))]
+
+    splits = {split: long_reviews(seed) for seed, split in enumerate(("train", "test"))}
+    monkeypatch.setattr(data, "_COURSE_FOLDER", write_reviews(tmp_path / "reviews", **splits))
+    save_classifier(tmp_path, tiny_model(BertModel, max_position_embeddings=100), tiny_tokenizer())
+    task, folder = ClassificationConfig(checkpoint=str(tmp_path), max_length=100), tmp_path / "run"
+    threads = torch.get_num_threads()
+    assert finetune(task, tiny_config(num_train_epochs=1), folder)["num_updates"] == 4
+    torch.set_num_threads(threads)
+    texts = ["dull", "film " * 97, "lovely " * 98, "words " * 5000]
+    tokenizer, model = load_classifier(folder)
+    assert [len(one["input_ids"]) for one in encode(tokenizer, texts, **trained_cut(folder))] == [3, 99, 100, 100]
+    found = predict_probabilities(tokenizer, model, texts, **trained_cut(folder))
+    alone = [predict_probabilities(tokenizer, model, [text], **trained_cut(folder))[0] for text in texts]
+    np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(("max_length", "positions", "num_ids", "width"), [
+    (100, 100, 98, 100), (96, 100, 90, 96), (100, 512, 98, 112), (99, 99, 98, 98)])
+def test_padding_is_coarse_where_there_is_room_for_it(max_length, positions, num_ids, width):
+    collate = _collate(tiny_tokenizer(), tiny_model(max_position_embeddings=positions), max_length)
+    assert collate([{"input_ids": [5] * num_ids}])["input_ids"].shape == (1, width)

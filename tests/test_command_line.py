@@ -14,6 +14,7 @@ each_command = pytest.mark.parametrize("command", [finetune, pretrain], ids=["fi
     (["--stop-after", "two"], "argument --stop-after: expected a whole number from 1 on, got 'two'"),
     (["--output-dir", ""], "argument --output-dir: expected a folder, got an empty name"),
     (["--seed", "-1"], "seed must lie in [0, 2**32), got -1"),
+    (["--num-warmup-steps", "inf"], "num_warmup_steps must be finite and not negative, got inf"),
     (["--num-threads", "10000"], "num_threads must lie between 0 and 1024, got 10000")])
 def test_wrong_arguments_end_with_usage(command, arguments, words, capsys):
     with pytest.raises(SystemExit) as left:
@@ -33,3 +34,26 @@ def test_a_damaged_record_is_named(content, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"run\.json is cut short or damaged"):
         checkpoint.read_run(tmp_path, {})
     assert (tmp_path / "result.json").read_text(encoding="utf-8") == content
+
+
+@each_command
+def test_a_tilde_after_an_equals_sign_is_the_home_folder(command, tmp_path, monkeypatch, capsys):
+    """Which the shell leaves as it is."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "result.json").write_text("cut short", encoding="utf-8")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").write_text("no folder of that name can be made here")
+    assert command.main(["--output-dir=~/x"]) == 1
+    assert f"error: {tmp_path / 'x' / 'result.json'} is cut short or damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [OverflowError("math range error"), ZeroDivisionError("division by zero")])
+def test_a_number_out_of_range_is_told_in_one_line(error, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(finetune, "_job", fail)
+    assert finetune.main(["--output-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {error}\n"

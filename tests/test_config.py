@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from course_utils.config import BertConfig, ClassificationConfig, PretrainConfig, TrainConfig
@@ -53,6 +54,14 @@ def test_unknown_keys_are_all_named():
     (TrainConfig, {"seed": 2**32}, ["seed", "4294967296"]),
     (TrainConfig, {"num_threads": 10_000}, ["num_threads", "10000"]),
     (TrainConfig, {"precision": "half"}, ["precision", "half", "bf16"]),
+    (TrainConfig, {"num_warmup_steps": float("inf")}, ["num_warmup_steps", "finite", "inf"]),
+    (TrainConfig, {"learning_rate": "1e-4"}, ["learning_rate", "float", "'1e-4'"]),
+    (TrainConfig, {"batch_size": 4.0}, ["batch_size", "int", "4.0"]),
+    (TrainConfig, {"batch_size": None}, ["batch_size", "int", "None"]),
+    (TrainConfig, {"seed": True}, ["seed", "int", "True"]),
+    (TrainConfig, {"length_grouping": "no"}, ["length_grouping", "bool", "'no'"]),
+    (PretrainConfig, {"max_length": 100, "max_position_embeddings": 100},  # which batches would be padded beyond
+     ["max_length=100", "112", "max_position_embeddings=100"]),
     (ClassificationConfig, {"max_length": 2}, ["max_length", "2"]),
     (ClassificationConfig, {"tail_share": 1.5}, ["tail_share", "1.5"]),
     (ClassificationConfig, {"scored_split": "train"}, ["scored_split", "train"]),
@@ -69,6 +78,17 @@ def test_wrong_values_are_named(kind, settings, named):
 def test_no_number_is_without_a_lower_bound(kind, name, value):
     with pytest.raises(ValueError, match=rf"\b{name}\b.*{value}"):
         kind(**{name: value})
+
+
+def test_numpys_numbers_become_pythons():
+    config = TrainConfig(seed=np.int64(1), learning_rate=np.float32(0.25), length_grouping=np.bool_(False))
+    assert [type(value) for value in (config.seed, config.learning_rate, config.length_grouping)] == [int, float, bool]
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(("max_length", "positions"), [(96, 100), (112, 112), (97, 112)])
+def test_a_length_whose_padding_fits_is_taken(max_length, positions):
+    assert PretrainConfig(max_length=max_length, max_position_embeddings=positions).max_length == max_length
 
 
 def test_identity_is_all_that_decides_the_weights():

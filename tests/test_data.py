@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from loopback_hub import connect, serve
 
 from course_utils import data, hub
-from course_utils.data import check_examples, collate, hold_out, load_reviews, make_batches, truncate_ids
+from course_utils.data import check_examples, collate, cut_text, hold_out, load_reviews, make_batches, truncate_ids
 from course_utils.hub import DataError
+from course_utils.text import clean
+from course_utils.tokenization import WordPieceTokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_IMDB = Path(os.environ.get("COURSE_IMDB_DIR") or ROOT.parent / "shared" / "imdb")
@@ -381,6 +383,26 @@ def test_missing_course_reviews_are_named(tmp_path, monkeypatch):
         load_reviews("course")
 
 
+def test_missing_course_reviews_come_back_with_the_course(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_COURSE_FOLDER", tmp_path)
+    with pytest.raises(DataError, match=r"train\.parquet is missing .*Fetch the course again: git clone, or git check"):
+        load_reviews("course")
+    (tmp_path / "train.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"train\.parquet is cut short.*Fetch the course again: git clone"):
+        load_reviews("course")
+
+
+@pytest.mark.parametrize("kind", [pa.ArrowNotImplementedError, pa.ArrowKeyError, pa.ArrowIndexError])
+def test_whatever_arrow_raises_is_told_with_the_file(kind, tmp_path, monkeypatch):
+    """A flipped byte may ask for what Arrow does not know: an error of yet another of its kinds."""
+    def refuse(*_, **__):
+        raise kind("Unknown encoding type.")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    with pytest.raises(DataError, match=r"reviews\.parquet is cut short, damaged or unreadable: .*Unknown encoding"):
+        data._read_parquet(tmp_path / "reviews.parquet")
+
+
 @needs_reviews
 def test_no_home_folder_is_needed_for_local_data(tmp_path):
     (tmp_path / "file").write_text("where a folder should be, nothing can be written")
@@ -482,6 +504,28 @@ def test_truncation_is_exact_and_in_order(length, max_length, tail_share):
 def test_truncation_refuses_what_makes_no_sense(max_length, tail_share):
     with pytest.raises(ValueError, match=r"must (be at least 3|lie in \[0, 1\])"):
         truncate_ids([1, 2, 3], max_length, tail_share=tail_share)
+
+
+def test_a_cut_text_holds_what_is_left_of_its_ids():
+    text, spans = "One two, three four.", [(0, 3), (4, 7), (7, 8), (9, 14), (15, 19), (19, 20)]
+    assert cut_text(text, spans, 8) == text
+    assert cut_text(text, spans, 6) == "One two, three"
+    assert cut_text(text, spans, 6, tail_share=0.5) == "One two four."
+    assert cut_text(text, spans, 6, tail_share=1.0) == ", three four."
+    assert cut_text("", [], 3) == ""
+    with pytest.raises(ValueError, match="at least 3"):
+        cut_text(text, spans, 2)
+
+
+@pytest.mark.parametrize("tail_share", [0.0, 0.5, 1.0])
+def test_the_tokens_of_a_cut_text_are_those_of_its_cut_ids(tail_share):
+    tokenizer = WordPieceTokenizer.load(ROOT / "data" / "checkpoints" / "course-bert")
+    texts = [clean(text) for text in load_reviews("course")["validation"]["text"][:100]]
+    same = 0
+    for text in texts:
+        cut = cut_text(text, tokenizer.offsets(text), 40, tail_share=tail_share)
+        same += tokenizer.encode(cut) == truncate_ids(tokenizer.encode(text), 40, tail_share=tail_share)
+    assert same > 80  # in the others a word is cut between its pieces, and the rest of it is read anew
 
 
 def test_collate_pads_and_masks():

@@ -24,7 +24,7 @@ from helpers import (
 from safetensors.torch import load_file, save_file
 from transformers import BertForTokenClassification
 
-from course_utils import checkpoint, data, finetune
+from course_utils import checkpoint, data, finetune, pretrain
 
 # Thirteen examples in batches of four: the last batch has one, so the second process has none. A large epsilon keeps
 # AdamW from blowing rounding errors up to full steps where the gradient is nothing but rounding.
@@ -40,6 +40,11 @@ CASES = {
 STOPPED = tiny_config(**SETTINGS, save_steps=3)
 COMMAND = ["--num-train-epochs", "1", "--batch-size", "5", "--precision", "fp32", "--num-threads", "1",
            "--validation-examples", "8", "--max-length", "16", "--learning-rate", "1e-3"]
+# Texts masked by themselves alone, so that two processes mask what one would; rounding as above.
+PRETRAIN = ["--num-train-epochs", "1", "--batch-size", "5", "--precision", "fp32", "--num-threads", "1",
+            "--max-length", "16", "--hidden-size", "16", "--num-hidden-layers", "1", "--num-attention-heads", "2",
+            "--intermediate-size", "32", "--vocab-size", "120", "--validation-texts", "8", "--static-masking",
+            "--learning-rate", "1e-3", "--adam-epsilon", "1e-3"]
 
 
 def run_case(name):
@@ -68,6 +73,7 @@ def main(folder: Path, rank: int) -> None:
     data._COURSE_FOLDER = folder / "reviews"
     outcome["command"] = finetune.main([*COMMAND, "--output-dir", str(folder / "command")])
     outcome["again"] = finetune.main([*COMMAND, "--output-dir", str(folder / "command")])
+    outcome["pretrain"] = pretrain.main([*PRETRAIN, "--output-dir", str(folder / "pretrain")])
     checkpoint.write_json(folder / f"{rank}.json", outcome)
 
 
@@ -162,6 +168,22 @@ def test_the_command_line_gives_the_same_result(two, tmp_path, monkeypatch):
     assert other["metrics"]["loss"] == pytest.approx(one["metrics"]["loss"], abs=1e-4)
     for name in ("accuracy", "baseline_accuracy", "train_examples", "test_examples", "best_step", "config"):
         assert other[name] == one[name], name
+
+
+def test_two_processes_pretrain_as_one_does(two, tmp_path, monkeypatch):
+    """By the default objective, to which two parts of the model give nothing: nobody may wait for their gradients."""
+    assert [read_json(two / f"{rank}.json")["pretrain"] for rank in (0, 1)] == [0, 0]
+    monkeypatch.setattr(data, "_COURSE_FOLDER", two / "reviews")
+    threads = torch.get_num_threads()
+    assert pretrain.main([*PRETRAIN, "--output-dir", str(tmp_path)]) == 0
+    torch.set_num_threads(threads)
+    one, other = read_json(tmp_path / "result.json"), read_json(two / "pretrain" / "result.json")
+    assert one["config"] == other["config"] and one["config"]["objective"] == "mlm"
+    assert other["num_updates"] == one["num_updates"] > 5
+    assert [entry["loss"] for entry in other["curve"]] == pytest.approx(
+        [entry["loss"] for entry in one["curve"]], abs=2e-5)  # result.json keeps five digits
+    assert other["held_out"] == pytest.approx(one["held_out"], abs=1e-4)
+    assert (tmp_path / "vocab.txt").read_bytes() == (two / "pretrain" / "vocab.txt").read_bytes()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,7 @@ def test_the_result_tells_all(finished):
                 "seed": 0, "resumed_from_steps": [], "scored_split": "test"}
     assert {name: result[name] for name in expected} == expected
     assert result["train_seconds"] > 0 and result["examples_per_second"] > 0
+    assert result["peak_memory_gib"] is None or 0.1 < result["peak_memory_gib"] < 100
     assert result["config"]["learning_rate"] == 3e-3 and result["config"]["max_length"] == 16
     settings = (*fields(ClassificationConfig), *fields(TrainConfig))
     assert result["config"].keys() >= {setting.name for setting in settings}
@@ -298,6 +300,36 @@ def test_a_run_that_diverges_ends_with_1(tmp_path, capfd):
     assert run(tmp_path, "--learning-rate", "1e30", "--max-grad-norm", "0") == 1
     assert re.search(r"error: the loss is .*take a lower learning_rate", capfd.readouterr().err)
     assert not (tmp_path / "result.json").exists()
+
+
+def files_in(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("arguments", [["--resume"], ["--no-resume"]])
+@pytest.mark.parametrize("records", [True, False])
+def test_a_run_into_the_folder_that_it_starts_from_is_refused(records, arguments, finished, tmp_path, capsys):
+    """With its records (by which --no-resume would delete the weights) and without, as a folder from others."""
+    start = tmp_path / "start"
+    shutil.copytree(finished, start)
+    for name in () if records else ("run.json", "result.json"):
+        (start / name).unlink()
+    before = files_in(start)
+    for checkpoint in (start, f"{start}/../start/"):
+        assert run(start, "--checkpoint", str(checkpoint), *arguments) == 1
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and f"starts from {checkpoint} and would write over it; choose another" in err
+    assert files_in(start) == before
+
+
+@pytest.mark.parametrize("arguments", [["--early-stopping-patience", "2"], ["--eval-steps", "3"]])
+def test_evaluations_with_nothing_to_evaluate_on_are_refused(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "load_reviews", explode)
+    assert run(tmp_path / "out", "--validation-examples", "0", *arguments) == 1
+    err = capsys.readouterr().err
+    name, value = arguments[0].strip("-").replace("-", "_"), arguments[1]
+    assert err.count("\n") == 1 and f"{name}={value}" in err and "set validation_examples above 0" in err
+    assert not (tmp_path / "out").exists()
 
 
 # --- kills -------------------------------------------------------------------------------------------------------

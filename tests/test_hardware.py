@@ -1,5 +1,6 @@
 """The choice of precision and threads: what was asked for is honoured, and a measurement decides the rest."""
 
+import sys
 import threading
 import time
 
@@ -17,7 +18,8 @@ def two_cores_no_gpu(monkeypatch):
     """A machine with two cores and no GPU; torch's own number of threads is put back afterwards."""
     monkeypatch.setattr(hardware, "find_device", lambda: "cpu")
     monkeypatch.setattr(hardware, "available_cores", lambda: 2)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name in ("LOCAL_WORLD_SIZE", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -101,7 +103,19 @@ def test_omp_num_threads_is_an_upper_bound(asked, cores, monkeypatch):
     monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(hardware.Path, "read_text", lambda _: "max 100000")
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert hardware.available_cores() == cores
+    assert hardware.available_threads() == cores
+
+
+@pytest.mark.parametrize(("asked", "by_torchrun", "threads"), [("", True, 8), ("1", True, 8), ("1", False, 1),
+                                                               ("6", True, 6), ("12", False, 8)])
+def test_each_process_gets_its_share_of_the_cores(asked, by_torchrun, threads, monkeypatch):
+    monkeypatch.setattr(hardware, "available_cores", lambda: 16)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    if by_torchrun:  # which sets OMP_NUM_THREADS=1, whoever asked for it
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some run")
+    assert hardware.available_threads() == threads
 
 
 def test_a_containers_quota_counts(monkeypatch):
@@ -158,3 +172,20 @@ def test_measuring_works_off_the_main_thread():
     thread.start()
     thread.join()
     assert chosen[0].precision in ("fp32", "bf16")
+
+
+def test_the_peak_of_memory_is_in_gib_and_never_falls(monkeypatch):
+    pytest.importorskip("resource")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = hardware.peak_memory_gib()
+    filled = bytearray(b"x") * int(before * 2**30)  # as much again, and touched
+    assert before * 1.3 < hardware.peak_memory_gib() < before * 3
+    held = hardware.peak_memory_gib()
+    del filled
+    assert hardware.peak_memory_gib() >= held
+
+
+def test_where_the_system_does_not_tell_there_is_no_peak(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert hardware.peak_memory_gib() is None

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 
 import numpy as np
@@ -338,3 +339,22 @@ def test_what_is_no_safetensors_file_is_named(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(DataError, match="no safetensors file"):
         check_safetensors(file)
+
+
+def test_no_changed_bit_of_a_header_gives_another_kind_of_error(tmp_path):
+    """What is refused is refused as damaged, and what is not can be read."""
+    save_file({"weight": np.ones((2, 3), dtype=np.float32)}, tmp_path / "whole.safetensors")
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    file, refused = tmp_path / "model.safetensors", 0
+    for place, bit in itertools.product(range(len(whole) - 24), range(8)):  # the tensor's 24 bytes come last
+        content = bytearray(whole)
+        content[place] ^= 1 << bit
+        file.write_bytes(content)
+        try:
+            check_safetensors(file)
+        except DataError as error:
+            refused += 1
+            assert str(file) in str(error)
+        else:
+            load_file(file)
+    assert refused > 400

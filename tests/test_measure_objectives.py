@@ -51,12 +51,14 @@ def record(tmp_path_factory):
 def test_every_model_is_measured_on_the_same_targets(record):
     found = json.loads(record.read_text())
     entries = {entry["model"]: entry for entry in found["models"]}
-    assert list(entries) == [*OBJECTIVES, "random weights", "TF-IDF"]
+    assert list(entries) == [*OBJECTIVES, "random weights", "TF-IDF", "lookup"]
     trained = [entries[name] for name in OBJECTIVES]
     assert {(entry["num_updates"], entry["num_targets"]) for entry in trained} == {(6, trained[0]["num_targets"])}
     for entry in [*trained, entries["TF-IDF"]]:
         assert 0 < entry["fill"]["loss"] < 20 and 0 <= entry["continue"]["guessed_right"] <= 1
-    assert all(0 <= entry["finetuned"]["accuracy"] <= 1 for entry in entries.values())
+    assert all(0 <= entry["finetuned"]["accuracy"] <= 1 for name, entry in entries.items() if name != "lookup")
+    looked_up = entries["lookup"]
+    assert all(0 < share < 1 for share in (looked_up["fill"]["guessed_right"], looked_up["pairs_told_apart"]))
     assert all(set(entry["written"]) == {*STRATEGIES, "reviews"} for entry in trained)
     assert entries["causal"]["fill"] == entries["causal"]["continue"]
     assert entries["masked, static"]["fill"] != entries["masked, static"]["continue"]
@@ -75,7 +77,7 @@ def test_what_is_finished_is_not_run_again(record, monkeypatch):
                         lambda settings, name, seed, folder: asked.append(name) or {"model": name, "seed": seed})
     settings = measure_objectives.Settings(**TINY)
     measure_objectives.measure(settings, other)
-    assert asked == ["masked, dynamic", "random weights", "TF-IDF"]
+    assert asked == ["masked, dynamic", "random weights", "TF-IDF", "lookup"]
     assert [entry["model"] for entry in json.loads(other.read_text())["models"][3:]] == asked
     with pytest.raises(SystemExit, match="a record of other settings"):
         measure_objectives.measure(measure_objectives.Settings(**{**TINY, "num_updates": 7}), other)
@@ -87,6 +89,25 @@ def test_targets_are_tokens_of_the_text_and_the_same_each_time():
     assert targets == draw_targets(examples, 5)
     assert [len([1 for ids, _ in targets if ids == example["input_ids"]]) for example in examples] == [5, 3]
     assert all(0 < place < len(ids) - 1 for ids, place in targets)
+
+
+def test_a_lookup_takes_what_stood_there_most_often():
+    texts = [[2, 5, 6, 7, 3], [2, 5, 8, 7, 3], [2, 5, 8, 7, 3], [2, 9, 6, 4, 3]]
+
+    def guessed(ids, place, *windows):
+        return measure_objectives.guess_by_lookup(texts, [(ids, place)], windows)
+
+    assert guessed([2, 5, 8, 7, 3], 2, (1, 1)) == 1 and guessed([2, 5, 6, 7, 3], 2, (1, 1)) == 0  # 8 is commoner
+    assert guessed([2, 9, 6, 1, 3], 2, (1, 1)) == 0 and guessed([2, 9, 6, 1, 3], 2, (1, 1), (1, 0)) == 1
+    assert guessed([2, 5, 8, 7, 3], 3, (2, 0)) == 1 and guessed([2, 5, 8, 6, 3], 3, (2, 0)) == 0
+    assert guessed([1, 1, 1], 1, (2, 2)) == 0  # never seen, and nothing else to try
+
+
+def test_pairs_are_told_apart_by_their_length_alone():
+    short, long = {"input_ids": [2, 5, 3]}, {"input_ids": [2, 5, 5, 5, 3]}
+    train = [{**short, "labels": 0}, {**short, "labels": 0}, {**short, "labels": 1}, {**long, "labels": 1}]
+    held_out = [{**short, "labels": 0}, {**short, "labels": 1}, {**long, "labels": 1}, {**long, "labels": 1}]
+    assert measure_objectives.pairs_by_length(train, held_out) == 3 / 4
 
 
 def test_a_causal_model_is_asked_with_the_left_side_only():

@@ -7,6 +7,8 @@ from collections import Counter
 import measure_words as script
 import pytest
 
+from course_utils.tokenization import WordPieceTokenizer
+
 
 def test_words_are_berts_words() -> None:
     assert script.words_of(["Née good!<br />It's"]) == [["nee", "good", "!", "it", "'", "s"]]
@@ -35,6 +37,11 @@ def test_unknown_share_knows_the_most_frequent_only() -> None:
     assert script.unknown_share(counts, test, size=4) == 1 / 4
 
 
+def test_token_counts_stand_at_their_ids() -> None:
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s", "a"])
+    assert script.token_counts(["A film<br />films", "a"], tokenizer) == [0, 0, 0, 0, 0, 2, 1, 2]
+
+
 def test_command_writes_a_record_that_adds_up(tmp_path, monkeypatch, capsys) -> None:
     output = tmp_path / "words.json"
     monkeypatch.setattr(sys, "argv", ["measure_words.py", "--dataset", "course", "--output", str(output)])
@@ -42,6 +49,7 @@ def test_command_writes_a_record_that_adds_up(tmp_path, monkeypatch, capsys) -> 
     record = json.loads(output.read_text())
     assert record["growth"][-1] == [record["train_words"], record["train_types"]]
     assert record["frequencies"][-1][0] == record["train_types"]
+    assert len(record["token_counts"]) == 8192 and sum(record["token_counts"]) > record["train_words"]
     assert 0 < record["train_types_once"] < record["train_types"]
     shares = list(record["ratios"]["unknown_words_of_test"].values())
     assert shares == sorted(shares, reverse=True) and 0 < shares[-1] < shares[0] < 1

@@ -58,3 +58,33 @@ def test_a_text_without_a_word_is_refused(folder, text, capsys):
 def test_standard_input_is_read_line_by_line(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("a good film\na bad plot\n"))
     assert [line[12:] for line in lines_of(folder, capsys=capsys)] == ["a good film", "a bad plot"]
+
+
+def test_blank_lines_are_passed_over(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\na good film\n \t\n\na bad plot"))
+    assert [line[12:] for line in lines_of(folder, capsys=capsys)] == ["a good film", "a bad plot"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n \n"))
+    with pytest.raises(SystemExit) as left:
+        predict.main(["--checkpoint", str(folder)])
+    assert left.value.code == 2 and "expected at least one text, got none" in capsys.readouterr().err
+
+
+def test_an_interruption_while_reading_ends_with_130(folder, monkeypatch, capsys):
+    def typed():
+        yield "a good film\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", typed())
+    try:
+        status = predict.main(["--checkpoint", str(folder)])
+    except KeyboardInterrupt:  # which would end all tests
+        pytest.fail("the interruption came through")
+    assert status == 130 and capsys.readouterr().out == ""
+
+
+def test_text_of_another_encoding_is_told_in_one_line(folder, monkeypatch, capsys):
+    latin = io.TextIOWrapper(io.BytesIO("a good film\nun café\n".encode("latin-1")), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", latin)
+    assert predict.main(["--checkpoint", str(folder)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: 'utf-8' codec can't decode byte 0xe9") and err.count("\n") == 1

@@ -335,6 +335,49 @@ def test_a_start_that_does_not_fit_is_refused(finished, reviews, tmp_path, capsy
     assert "vocab.txt cannot be read" in capsys.readouterr().err
 
 
+def files_in(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("arguments", [["--resume"], ["--no-resume"]])
+def test_a_run_into_the_folder_that_it_starts_from_is_refused(arguments, finished, reviews, tmp_path, capsys):
+    start = tmp_path / "start"
+    shutil.copytree(finished, start)
+    for name in ("run.json", "result.json"):  # as a folder from others
+        (start / name).unlink()
+    before = files_in(start)
+    assert run(start, "--start-from", f"{start}/../start/", *arguments) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "/start/ and would write over it; choose another output folder" in err
+    assert files_in(start) == before
+
+
+def test_a_refused_command_leaves_the_run_that_is_there_able_to_go_on(finished, reviews, tmp_path, capsys):
+    start, folder = tmp_path / "start", tmp_path / "run"
+    assert run(start, "--vocab-size", "120", "--num-train-epochs", "0.1") == 0  # its vocabulary is another
+    assert run(folder, "--stop-after", "3") == 0
+    before = files_in(folder)
+    for arguments, words in ((["--start-from", str(start)], "start_from is '' there and 'start' here"),
+                             (["--vocab-size", "120"], "vocab_size is 300 there and 120 here")):
+        capsys.readouterr()
+        assert run(folder, *arguments) == 1
+        assert words in capsys.readouterr().err
+        assert files_in(folder) == before
+    assert run(folder) == 0
+    for name in ("model.safetensors", "vocab.txt", "tokenizer.json"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+    assert read_json(folder / "result.json")["resumed_from_steps"] == [3]
+
+
+def test_no_resume_trains_the_vocabulary_anew(finished, reviews, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    size = int(read_json(finished / "config.json")["vocab_size"])
+    assert run(tmp_path / "run", "--no-resume", "--vocab-size", "120", "--num-train-epochs", "0.1") == 0
+    assert len((tmp_path / "run" / "vocab.txt").read_text("utf-8").splitlines()) == 120 < size
+    assert WordPieceTokenizer.load(tmp_path / "run").vocab_size == 120
+    assert load_pretrained(tmp_path / "run").config.vocab_size == 120
+
+
 def test_a_later_stage_has_its_own_dropout(finished):
     task = PretrainConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
                           hidden_dropout_prob=0.25, start_from=str(finished))

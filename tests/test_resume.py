@@ -227,3 +227,13 @@ def test_what_a_kill_left_behind_is_dropped(tmp_path):
     shutil.copytree(tmp_path / "state" / "step-00000002", tmp_path / "state" / ".step-00000003.partial")
     run(tmp_path)
     assert os.listdir(tmp_path / "state") == ["step-00000009"]
+
+
+def test_states_that_no_record_goes_with_are_not_resumed_from(tmp_path):
+    """As a deletion leaves them that was killed half-way: nobody knows any more of which settings they are."""
+    run(tmp_path, stop_after=4)
+    (tmp_path / "run.json").unlink()
+    other = replace(CONFIG, learning_rate=5e-4)
+    result, found = run(tmp_path, config=other)
+    assert result.resumed_from_steps == [] and result.num_updates == 9
+    assert same(found, run(config=other)[1])

@@ -103,8 +103,10 @@ def make_says(*arguments: str) -> str:
     make = shutil.which("make")
     if make is None:
         pytest.skip("no make on this machine")
+    given = {"PYTHON", "ARGS", "TORCH", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL"}  # of the make that runs us
+    environment = {name: value for name, value in os.environ.items() if name not in given}
     return subprocess.run([make, "--no-print-directory", *arguments], cwd=ROOT, check=True, text=True,
-                          capture_output=True).stdout
+                          capture_output=True, env=environment).stdout
 
 
 @pytest.mark.parametrize("target", ["lab", "test", "finetune", "notebooks", "lint"])
@@ -142,14 +144,14 @@ class FakeMachine:
         if "sysconfig" in words:
             return f"{self.packages}\n"
         self.commands.append(words)
-        if self.breaks_at and self.breaks_at[0] in words:
-            raise self.breaks_at[1]
-        if "-m venv" in words:
+        if "-m venv" in words:  # as venv does: Python comes first, and pip a few seconds later
             shutil.rmtree(self.root / ".venv", ignore_errors=True)
             self.packages.mkdir(parents=True)
             python = setup_env.venv_python(self.root / ".venv")
             python.parent.mkdir()
             python.touch()
+        if self.breaks_at and self.breaks_at[0] in words:
+            raise self.breaks_at[1]
         if "pip install torch" in words:
             (self.packages / "torch-2.13.0.dist-info").mkdir(exist_ok=True)
         return ""
@@ -210,6 +212,14 @@ def test_interrupted_run_is_not_taken_for_a_finished_one(machine: FakeMachine, s
     assert machine.set_up() == []
 
 
+def test_a_venv_that_could_not_be_made_is_made_anew(machine: FakeMachine) -> None:
+    machine.breaks_at = ("-m venv", subprocess.CalledProcessError(1, ["python", "-m", "venv"]))
+    with pytest.raises(SystemExit, match="python3-venv"):
+        machine.set_up()
+    machine.breaks_at = None
+    assert "-m venv --clear" in machine.set_up()[0]
+
+
 def test_failed_run_is_tried_again_in_place(machine: FakeMachine) -> None:
     machine.breaks_at = ("--require-hashes", subprocess.CalledProcessError(1, ["pip", "install"]))
     with pytest.raises(SystemExit, match="The set-up failed at: pip install"):
@@ -247,6 +257,21 @@ def test_torch_already_in_venv_is_kept(machine: FakeMachine) -> None:
     (machine.packages / "torch-2.12.0+rocm7.dist-info").mkdir()
     machine.set_up()
     assert machine.did("--require-hashes")
+    assert not machine.did("pip install torch")
+
+
+def test_a_new_pin_of_torch_is_installed(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.set_up()
+    monkeypatch.setattr(setup_env, "PINNED_TORCH", "torch==2.14.0")
+    machine.set_up()
+    assert machine.did("pip install torch==2.14.0")
+
+
+def test_torch_put_into_venv_later_is_kept_when_a_pin_changes(machine: FakeMachine) -> None:
+    machine.set_up()
+    (machine.packages / "torch-2.13.0.dist-info").rename(machine.packages / "torch-2.12.1+cu129.dist-info")
+    (machine.root / "requirements.lock").write_text("# new\n")
+    machine.set_up()
     assert not machine.did("pip install torch")
 
 

@@ -18,7 +18,7 @@ from torture import TORTURE
 from transformers import AutoTokenizer
 
 from course_utils.data import load_reviews
-from course_utils.tokenization import SPECIAL_TOKENS, VocabularyError, WordPieceTokenizer
+from course_utils.tokenization import SPECIAL_TOKENS, BytePairTokenizer, VocabularyError, WordPieceTokenizer
 
 IMDB = Path(os.environ.get("COURSE_IMDB_DIR") or Path(__file__).resolve().parents[2] / "shared" / "imdb")
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789.,!?'\"-<>/[]σ单电"]
@@ -201,6 +201,27 @@ def test_other_added_tokens_are_refused_by_name(tmp_path, number, setting, said)
         WordPieceTokenizer.load(tmp_path)
 
 
+@pytest.mark.parametrize("sections", [
+    {"model": 1}, {"model": ["WordPiece"]}, {"normalizer": 1}, {"normalizer": ["lowercase"]},
+    {"model": {"vocab": {"a": None, "b": 0}}}, {"model": {"vocab": {"a": "0", "b": 1}}}])
+def test_other_types_than_expected_are_damage(tmp_path, sections):
+    OURS.save(tmp_path)
+    change_tokenizer(tmp_path, **sections)
+    with pytest.raises(VocabularyError, match=r"tokenizer\.json is damaged \(.*\)\. Fetch it again"):
+        WordPieceTokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("sections", [
+    {"model": 1}, {"model": {"merges": 1}}, {"model": {"merges": [1, 2]}}, {"model": {"merges": [[1, 2]]}},
+    {"model": {"merges": [["a", None]]}}, {"model": {"merges": [[["a"], "b"]]}}, {"post_processor": 1},
+    {"pre_tokenizer": [1]}])
+def test_other_types_than_expected_are_damage_for_gpt2_too(tmp_path, sections):
+    BytePairTokenizer.train(["a film of words, a film"], 260).save(tmp_path)
+    change_tokenizer(tmp_path, **sections)
+    with pytest.raises(VocabularyError, match=r"tokenizer\.json.*Fetch it again"):
+        BytePairTokenizer.load(tmp_path)
+
+
 # --- training ------------------------------------------------------------------------------------------------------
 
 
@@ -221,3 +242,9 @@ def test_training_refuses_what_it_cannot_use():
         WordPieceTokenizer.train(["abc"], 3)
     with pytest.raises(TypeError, match="NoneType"):
         WordPieceTokenizer.train(["abc", None])
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, BytePairTokenizer])
+def test_one_text_is_not_taken_for_many_of_one_letter(kind):
+    with pytest.raises(TypeError, match="expected several texts, got one str: 'a film of words'; put it into a list"):
+        kind.train("a film of words", 300)

@@ -528,3 +528,20 @@ def test_the_choice_of_hardware_is_kept_and_told(tmp_path, monkeypatch):
     other = tiny_config(precision="fp32", num_threads=1)
     asked = tiny_fit(tiny_model(), tiny_features(8), other, output_dir=tmp_path).hardware
     assert asked.precision == "fp32" and "as asked for" in asked.reason
+
+
+@pytest.mark.parametrize("there", [{"device": "cuda", "precision": "fp16"}, {"device": "mps", "precision": "fp32"}])
+def test_a_choice_for_another_device_is_made_anew(there, tmp_path, monkeypatch):
+    """As when a run that began on a lent GPU goes on at home: with other bits, but it goes on."""
+    monkeypatch.setattr(hardware, "find_device", lambda: "cpu")
+    monkeypatch.setattr(hardware, "available_cores", lambda: 1)
+    monkeypatch.setattr(hardware, "_time_steps", lambda step, pairs: {pair: (step(), 1.0 / (1 + (pair[0] == "bf16")))[1]
+                                                                     for pair in pairs})
+    config = tiny_config(precision="auto", num_threads=0)
+    tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=1)
+    record = read_json(tmp_path / "run.json")
+    checkpoint.write_json(tmp_path / "run.json", {**record, "hardware": {"num_threads": 16, "reason": "", **there}})
+    result = tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path)
+    assert result.finished and result.resumed_from_steps == [1]
+    assert (result.hardware.device, result.hardware.precision, result.hardware.num_threads) == ("cpu", "bf16", 1)
+    assert read_json(tmp_path / "run.json")["hardware"] == result.hardware.to_dict()

@@ -38,7 +38,8 @@ def _attend_one_cases() -> list[Case]:
                   "they become shares?"),
         Case(args=(rng.normal(size=3), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))),
              hint="Five words, keys of three numbers, values of two: which of these sizes stands under the root?"),
-        Case(args=(np.array([1000.0]), np.array([[1.0], [0.999], [-1.0]]), np.array([[1.0], [2.0], [3.0]])),
+        Case(args=(np.array([1000.0]), np.array([[1.0], [0.999], [-1.0], [-1.0], [-1.0], [-1.0]]),
+                   np.arange(1.0, 7.0)[:, None]),
              hint="e to the 1000 is too large for a computer. Shares stay as they are if all scores become smaller "
                   "by the same amount; by which amount is no exponential ever too large?"),
     ]

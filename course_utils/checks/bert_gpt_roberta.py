@@ -73,9 +73,14 @@ def _loss_cases() -> list[Case]:
                    np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])),
              hint="The id 0 may be a real token here: only attention_mask says what is padding. And the mean is over "
                   "all tokens of the batch, not over the means of the texts."),
+        Case(args=(np.array([[[2000.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0] * 4]]), np.array([[3, 0, 2]]),
+                   np.ones((1, 3), dtype=int)),
+             hint="The exponential of 2000 is more than a computer can hold, and that of -2000 is 0 to it: what "
+                  "does notebook 05 subtract, and from which numbers?"),
         Case(args=(np.array([[[1000.0, 0.0], [0.0, 1000.0], [0.0, 0.0]]]), np.array([[0, 1, 1]]),
                    np.ones((1, 3), dtype=int)),
-             hint="The exponential of 1000 is more than a computer can hold: notebook 05 subtracted something first."),
+             hint="Sure, and wrong: a loss of 1,000 nats. As a probability that is 0, and 0 has no logarithm: stay "
+                  "with logarithms all the way."),
     ]
 
 

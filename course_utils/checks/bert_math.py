@@ -96,6 +96,8 @@ def _memory_hint(got: Any) -> str | None:
             return "In bytes, please, not in millions or billions of them."
         if got == 16 * 110_106_428:
             return "The body alone, without the heads of pre-training."
+        if abs(got / (16 * _BASE) - 1) < 0.02:
+            return "Right, but rounded: to the byte, please."
     return known.get(got) if isinstance(got, int) else None
 
 
@@ -167,7 +169,7 @@ def _cross_entropy_cases() -> list[Case]:
              hint="A token with -100 adds nothing to the loss, does not count in the mean, and has no gradient."),
         Case(args=(rng.normal(size=(6, 5)), np.array([-100, 4, 0, -100, 2, 2])),
              hint="In Python, -100 and -1 are places counted from the end: take out what is not asked first."),
-        Case(args=(np.array([[1000.0, 998.0], [-1000.0, 0.0]]), np.array([1, 1])),
+        Case(args=(np.array([[1000.0, 998.0] + [-1000.0] * 3, [-1000.0] + [0.0] * 4]), np.array([1, 1])),
              hint="The exponential of 1000 is more than a computer can hold. What may one subtract from a whole row?"),
     ]
 

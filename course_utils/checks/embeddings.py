@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,8 @@ _ROWS, _HIDDEN = 30_522 + 512 + 2, 768
 
 def _count_hint(got: Any) -> str | None:
     known = {
-        _ROWS * _HIDDEN: "The tables are right. LayerNorm has two vectors more.",
+        _ROWS * _HIDDEN: "2 × 768 are missing. Are these LayerNorm's two vectors, or the two rows of a third table?",
         (30_522 + 512) * _HIDDEN: "Two tables are not three, and LayerNorm has parameters as well.",
-        (30_522 + 512) * _HIDDEN + 2 * _HIDDEN: "A third table is small, but it is there: which one?",
         30_522 * _HIDDEN: "That is the table of tokens alone.",
         _ROWS * _HIDDEN + 2: "LayerNorm's scale and centre are no single numbers: one for each number of a vector.",
         _ROWS * _HIDDEN + _HIDDEN: "LayerNorm has a scale for each number, and something else for each number.",
@@ -132,8 +132,8 @@ def _judge_plan(plan: Any) -> Verdict | None:
     if plan["change"] != "window":
         return Verdict(expected="the setting that the suspicion is about", got=plan["change"],
                        hint="Read the suspicion again: which number is small in one run and large in the other?")
-    values = plan["values"] if isinstance(plan["values"], list | tuple) else []
-    sizes = {value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0}
+    values = list(plan["values"]) if isinstance(plan["values"], list | tuple | range | Array) else []
+    sizes = {value for value in values if isinstance(value, Integral) and not isinstance(value, bool) and value > 0}
     if len(sizes) < 2 or len(sizes) != len(values) or max(sizes) < 2 * min(sizes):
         return Verdict(expected="two or more different whole numbers above 0, the largest at least twice the smallest",
                        got=plan["values"], hint="To see a difference, compare what differs clearly.")
@@ -141,7 +141,7 @@ def _judge_plan(plan: Any) -> Verdict | None:
         return Verdict(expected="a measure that asks all runs the same question", got=plan["measure"],
                        hint="With another window the pairs are other pairs. Is a loss on other pairs comparable?")
     seeds = plan["num_seeds"]
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 3:
+    if not isinstance(seeds, Integral) or isinstance(seeds, bool) or seeds < 3:
         return Verdict(expected="enough runs to see how far luck alone moves the result", got=seeds,
                        hint="One run is an anecdote, and two cannot tell which of them is the odd one.")
     return None

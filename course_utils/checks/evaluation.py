@@ -109,7 +109,7 @@ def _bootstrap_cases() -> list[Case]:
              hint="A review that is drawn three times counts three times."),
         Case(args=(labels, np.where(rng.random(30) < 0.8, labels, 1 - labels), rng.integers(0, 30, (4, 30))),
              hint="One accuracy a row of draws, from exactly the reviews of that row."),
-        Case(args=(np.array([2, 0, 1]), np.array([2, 1, 1]), np.array([[0, 2], [1, 0]])),
+        Case(args=(np.array([2, 0, 1]), np.array([2, 2, 1]), np.array([[0, 2], [1, 0]])),
              hint="Labels may be more than two, and a draw smaller than the whole."),
     ]
 
@@ -168,8 +168,13 @@ def _temperature_cases() -> list[Case]:
              hint="Which probability does the loss look at? That of the label, in nats, on the mean."),
         Case(args=(4 * logits, labels, np.array([0.5, 1.0, 2.0, 4.0, 8.0])),
              hint="Four times the logits: four times the temperature gives the same probabilities."),
+        Case(args=(np.array([[8.0, 0.0]] * 3 + [[1.0, 0.0]] * 2), np.array([0, 0, 1, 0, 0]),
+                   np.array([0.5, 1.0, 2.0, 4.0])),
+             hint="One sure answer is wrong. Cross-entropy asks what was said of the label, and does not forgive a 0."),
         Case(args=(np.array([[2000.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), np.array([0, 1, 1]), np.array([1.0, 3.0])),
              hint="The exponential of 2000 is more than a computer can hold. What may one subtract from a whole row?"),
+        Case(args=(np.array([[2000.0, 1999.0], [2000.0, 1999.0]]), np.array([0, 1]), np.array([1.0, 8.0])),
+             hint="Large numbers may differ by little, and that little is what counts: cut nothing off."),
     ]
 
 
@@ -190,6 +195,7 @@ def _expand_cases() -> list[Case]:
         Case(args=("Don't go. Wasn't worth it.",), hint="Capitals at the beginning stay."),
         Case(args=("I can't say why.",), hint="One of the two irregular ones: ca is no word."),
         Case(args=("It won't win, it will not.",), hint="The other irregular one: wo is no word either."),
+        Case(args=("He can't, and I won't.",), hint="What stands behind a word, a comma say, is no part of it."),
         Case(args=("Can't wait. Won't go.",), hint="The irregular ones may begin a sentence, too."),
     ]
 

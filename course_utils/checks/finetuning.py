@@ -51,6 +51,7 @@ def _padding_cases() -> list[Case]:
              "the places of all batches together. A mean of the batches' shares weighs short batches as long ones."),
         Case(args=([5, 3], [[0, 1]], 8), hint="The batch is as long as its longest text, rounded up to the multiple."),
         Case(args=([8, 3], [[0, 1]], 8), hint="8 is a multiple of 8: nothing to round up."),
+        Case(args=([4, 2, 50], [[0, 1]], 1), hint="A text that is in no batch has no place, and no padding."),
         Case(args=(lengths, [ascending[i : i + 6] for i in range(0, 40, 6)], 16),
              hint="The last batch has fewer texts than the others. And a batch holds places in the list, not lengths."),
     ]
@@ -100,6 +101,7 @@ def _cosine_cases() -> list[Case]:
         Case(args=(0, 10, 0, 1.0, 0.0), hint="No warm-up: the first update has the peak."),
         Case(args=(0, 10, 4, 2.0, 0.0), hint="The warm-up is that of the text above, in this many steps to the peak."),
         Case(args=(3, 10, 4, 2.0, 0.0), hint="The last update of the warm-up: not yet the peak."),
+        Case(args=(1, 10, 4, 2.0, 0.25), hint="The floor belongs to the way down: the warm-up is as it was."),
         Case(args=(4, 10, 4, 2.0, 0.0), hint="The first update after the warm-up has the peak: the cosine starts here, "
              "not at update 0."),
         Case(args=(5, 10, 0, 1.0, 0.0), hint="Half-way down, a half wave of the cosine is at its middle."),
@@ -131,6 +133,7 @@ def _group_cases() -> list[Case]:
              hint="Names mislead: bias_layer.weight is a matrix, and head.gain says neither bias nor LayerNorm."),
         Case(args=(body, ["embeddings."]), hint="What is frozen belongs to no group: an optimizer would decay it all "
              "the same."),
+        Case(args=(body, ["classifier.", "embeddings."]), hint="Any of the strings will do, not the first one alone."),
         Case(args=(many, ["encoder.layer.1."]), hint="Only names that begin like this. Do the layers 10 and 11?"),
         Case(args=({"bert.embeddings.x": (2, 2), "x.bert.embeddings": (2, 2)}, ["bert.embeddings"]),
              hint="Begin with, not contain."),
@@ -162,6 +165,8 @@ def _pool_cases() -> list[Case]:
              "place may count. By how many is the sum divided?"),
         Case(args=(one, np.array([[1, 1, 0]]), "max"), hint="The third place is padding, and it would win."),
         Case(args=(-one, np.array([[1, 1, 0]]), "max"), hint="All numbers are below 0 here, so a padded 0 would win."),
+        Case(args=(np.array([[[1.0], [3.0], [np.nan]]]), np.array([[1, 1, 0]]), "mean"),
+             hint="What stands at padded places must not matter, whatever it is: nan times 0 is nan."),
         Case(args=(states, ragged, "mean"), hint="Each text is divided by its own number of tokens."),
         Case(args=(states, ragged, "max"), hint="Each of the hidden_size numbers has a largest of its own."),
     ]
@@ -193,8 +198,11 @@ def _choose_cases() -> list[Case]:
                   "of n seeds varies by the n-th part of what one seed does."),
         Case(args=({"a": ([0.90, 0.92], 5.0), "b": ([0.922, 0.942], 50.0)},),
              hint="From two seeds the standard deviation is estimated with n - 1 below the fraction bar."),
-        Case(args=({"a": ([0.900, 0.910, 0.905, 0.905], 5.0), "b": ([0.910, 0.920, 0.915, 0.915], 50.0)},),
-             hint="Four seeds: the error of a mean is smaller than that of one seed. One point is much here."),
+        Case(args=({"a": ([0.900, 0.910, 0.905, 0.905], 5.0), "b": ([0.907, 0.917, 0.912, 0.912], 50.0)},),
+             hint="Four seeds: the error of a mean is smaller than that of one seed. Seven tenths of a point are much "
+                  "here."),
+        Case(args=({"a": ([0.89, 0.91], 5.0), "b": ([0.925, 0.945], 50.0)},),
+             hint="Two standard errors do not add up: their squares do."),
     ]
 
 

@@ -42,7 +42,7 @@ def _corrupt(input_ids: Array, special_ids: Sequence[int], mask_token_id: int, c
 
 def _corrupt_cases() -> list[Case]:
     rng = np.random.default_rng(0)
-    row, special = np.array([[2, 11, 12, 13, 3, 0]]), [0, 1, 2, 3, 4]
+    row, special = np.array([[101, 11, 12, 13, 102, 0]]), [0, 100, 101, 102, 103]  # bert-base-uncased's
     other, nothing = np.full((1, 6), 50), np.ones((1, 6))
 
     def with_chosen(*places: int) -> Array:
@@ -50,21 +50,24 @@ def _corrupt_cases() -> list[Case]:
         choice[0, list(places)] = 0.1
         return choice
 
-    ids = rng.integers(0, 90, (4, 30))
+    ids = rng.integers(0, 110, (4, 30))
     return [
-        Case(args=(row, special, 4, nothing, nothing, other), hint="Nothing is chosen: no id changes, and every label "
-             "is -100."),
-        Case(args=(row, special, 4, with_chosen(2), np.full((1, 6), 0.5), other),
+        Case(args=(row, special, 103, nothing, nothing, other),
+             hint="Nothing is chosen: no id changes, and every label is -100."),
+        Case(args=(row, special, 103, with_chosen(2), np.full((1, 6), 0.5), other),
              hint="The third token is chosen, and its fate of 0.5 lies among the first 80 %: it is hidden."),
-        Case(args=(row, special, 4, with_chosen(1, 3), np.full((1, 6), 0.95), other),
+        Case(args=(row, special, 103, with_chosen(1, 3), np.full((1, 6), 0.95), other),
              hint="Two chosen tokens become random ones. What should the model say there: what stood in the text, or "
                   "what stands there now?"),
-        Case(args=(row, special, 4, with_chosen(1, 2), np.full((1, 6), 0.85), other),
+        Case(args=(row, special, 103, with_chosen(1, 2), np.full((1, 6), 0.85), other),
              hint="A fate of 0.85 is neither below 0.8 nor 0.9 or more: both chosen tokens are left as they are, and "
                   "asked all the same."),
-        Case(args=(row, special, 4, with_chosen(0, 4, 5), np.full((1, 6), 0.5), other),
+        Case(args=(row, special, 103, with_chosen(0, 4, 5), np.full((1, 6), 0.5), other),
              hint="[CLS], [SEP] and [PAD] are no words: nobody should be asked for them, whatever was drawn."),
-        Case(args=(ids, special, 4, rng.random((4, 30)) / 2, rng.random((4, 30)), rng.integers(5, 90, (4, 30))),
+        Case(args=(row, special, 103, np.array([[1, 0.15, 0.1, 0.1, 1, 1]]),
+                   np.array([[0.5, 0.5, 0.8, 0.9, 0.5, 0.5]]), other),
+             hint="Exactly 0.15 is not below 0.15, exactly 0.8 not below 0.8, and exactly 0.9 is 0.9 or more."),
+        Case(args=(ids, special, 103, rng.random((4, 30)) / 2, rng.random((4, 30)), rng.integers(5, 90, (4, 30))),
              hint="All together, in a batch: chosen or not, and three fates."),
     ]
 
@@ -149,7 +152,7 @@ def _share_asked(probability: float, num_epochs: int, dynamic: bool) -> float:
 def _share_cases() -> list[Case]:
     return [
         Case(args=(0.15, 1, True), hint="In one epoch, each token is chosen with this very probability."),
-        Case(args=(0.15, 10, False), hint="The choice was made once: the second epoch asks for the same tokens."),
+        Case(args=(0.3, 10, False), hint="The choice was made once: the second epoch asks for the same tokens."),
         Case(args=(0.5, 2, True), hint="Half are asked in the first epoch. Of those that were not, half are asked in "
              "the second. It is easier to count those that are never asked."),
         Case(args=(0.15, 20, True), hint="A share cannot be above 1: probabilities of independent draws do not add "
@@ -186,16 +189,18 @@ def _whole_word_cases() -> list[Case]:
         Case(args=(["[CLS]", "[SEP]"],), hint="No word at all."),
         Case(args=(["[CLS]", "##ing", "on", "[SEP]"],), hint="The text begins within a word, with nothing to go on "
              "from. What is left of the word is a group all the same."),
-        Case(args=(["no", "#", "1", "[UNK]", "##x"],), hint="A lone # is a word. What is unknown is never asked."),
+        Case(args=(["no", "#", "[", "1", "]", "[UNK]", "##x", "[MASK]", "##y"],), hint="A lone # or [ is a word. "
+             "What is unknown, or hidden already, is never asked."),
     ]
 
 
 EXERCISES = {
     "1": Exercise(title="Labels", reference=_labels, cases=_label_cases,
                   hint="The true id where a token is asked, -100 elsewhere."),
-    "2": Exercise(title="Corruption", reference=_corrupt, cases=_corrupt_cases,
+    "2": Exercise(title="Corruption", reference=_corrupt, cases=_corrupt_cases, keeps_arguments=True,
                   hint="Two arrays: the corrupted ids and the labels."),
-    "3": Exercise(title="Pairs", reference=_pair, cases=_pair_cases, hint="Three things: A, B and the label."),
+    "3": Exercise(title="Pairs", reference=_pair, cases=_pair_cases, keeps_arguments=True,
+                  hint="Three things: A, B and the label."),
     "4": Exercise(title="The loss of unigrams", reference=_unigram_loss, cases=_unigram_cases,
                   hint="Count, add one, divide, take the logarithm, and the mean over the targets."),
     "5": Exercise(title="Perplexity", reference=_perplexity, cases=_perplexity_cases,

@@ -9,11 +9,9 @@ import inspect
 import io
 import json
 import linecache
-import math
-import numbers
 import os
-import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
+from course_utils.checks.values import WIDTH, same, show
 
 TOPICS = {"00": "start_here", "01": "words_to_vectors", "02": "tokenization", "03": "embeddings", "04": "attention",
           "05": "bert_math", "06": "pretraining", "07": "bert_gpt_roberta", "08": "finetuning", "09": "imdb",
           "10": "evaluation"}
-WIDTH = 160  # characters of a value that a message shows
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,8 @@ class Exercise:
 
     cases: the hidden calls, smallest first. hint: where a case has none. hints_for(got): a hint for this wrong value.
     judge(answer): None if it is right. same(got, expected): another comparison than `same`. show(value): another
-    rendering. seconds: the time that all cases may take together.
+    rendering. seconds: the time that all cases may take together. keeps_arguments: a right result is no excuse for
+    having changed what the function was given.
     """
 
     title: str
@@ -66,6 +64,7 @@ class Exercise:
     same: Callable[[Any, Any], bool] | None = None
     show: Callable[[Any], str] | None = None
     seconds: float = 10.0
+    keeps_arguments: bool = False
 
 
 class _NotAnswered(Exception):
@@ -76,7 +75,8 @@ class _Wrong(Exception):
     """The rows of a message about a wrong answer: (name, text)."""
 
     def __init__(self, **rows: str) -> None:
-        self.rows = {name: text for name, text in rows.items() if text}
+        self.rows = {name: text.encode("utf-8", "backslashreplace").decode("utf-8")  # half a surrogate has no bytes
+                     for name, text in rows.items() if text}
 
 
 class _TooSlow(BaseException):  # not an Exception: a learner's "except Exception" must not swallow it
@@ -136,14 +136,40 @@ def _examine(exercise: Exercise, answer: Any) -> str:
     if exercise.reference is not None:
         return _examine_function(exercise, answer)
     if exercise.judge is not None:
-        verdict = exercise.judge(answer)
+        verdict = _judged(exercise, answer)
     else:
         expected = exercise.value()
-        verdict = None if (exercise.same or same)(answer, expected) else Verdict(
-            "another value", answer, (exercise.hints_for and exercise.hints_for(answer)) or exercise.hint)
+        verdict = None if _equal(exercise, answer, expected) else Verdict(
+            "another value", answer, _hint_for(exercise, answer) or exercise.hint)
     if verdict:
         raise _Wrong(expected=_text(verdict.expected), got=_render(exercise, verdict.got), hint=verdict.hint)
     return "right."
+
+
+def _hint_for(exercise: Exercise, got: Any) -> str | None:
+    with contextlib.suppress(Exception):  # a wrong answer may be of any kind
+        return exercise.hints_for(got) if exercise.hints_for else None
+    return None
+
+
+def _judged(exercise: Exercise, answer: Any) -> Verdict | None:
+    """A judge may call functions of the learner's: they are stopped, silenced and caught like any answer."""
+    try:
+        with _time_limit(exercise.seconds), contextlib.redirect_stdout(io.StringIO()):
+            return exercise.judge(answer)
+    except _TooSlow:
+        return Verdict(f"an end within {exercise.seconds:g} seconds", "none", "Does a loop never end?")
+    except KeyboardInterrupt:
+        return Verdict("an end", "interrupted")
+    except (Exception, SystemExit) as error:
+        return Verdict("an answer that can be looked at", _error_in_words(error), exercise.hint)
+
+
+def _equal(exercise: Exercise, got: Any, expected: Any) -> bool:
+    try:
+        return bool((exercise.same or same)(got, expected))
+    except Exception:  # a wrong answer may be of any kind
+        return False
 
 
 def _text(expected: Any) -> str:
@@ -154,9 +180,12 @@ def _examine_function(exercise: Exercise, answer: Any) -> str:
     if not callable(answer):
         raise _Wrong(expected="your function itself", got=show(answer), hint="Its name alone, without parentheses.")
     cases = exercise.cases()
-    with _time_limit(exercise.seconds):
-        for number, case in enumerate(cases):
-            _examine_case(exercise, answer, case, first=number == 0)
+    try:
+        with _time_limit(exercise.seconds):
+            for number, case in enumerate(cases):
+                _examine_case(exercise, answer, case, first=number == 0)
+    except _TooSlow:  # not within the learner's function: while its result was looked at
+        raise _Wrong(got=f"no end within {exercise.seconds:g} seconds", hint="How large is your result?") from None
     return f"right on all {len(cases)} cases."
 
 
@@ -175,18 +204,30 @@ def _examine_case(exercise: Exercise, answer: Callable[..., Any], case: Case, *,
         raise _Wrong(call=call, got=f"no answer within {exercise.seconds:g} seconds: does a loop never end?") from None
     except KeyboardInterrupt:
         raise _Wrong(call=call, got="interrupted") from None
-    except NotImplementedError:
-        raise _NotAnswered("replace the line that raises NotImplementedError") from None
     except (Exception, SystemExit) as error:
-        raise _Wrong(call=call, error=f"{type(error).__name__}: {error}"[:WIDTH],
+        if isinstance(error, NotImplementedError) and not error.args:  # torch raises it too, with a message
+            raise _NotAnswered("replace the line that raises NotImplementedError") from None
+        raise _Wrong(call=call, error=_error_in_words(error),
                      **_learners_line(error.__traceback__), hint=hint) from None
     if first and (_is_open(got) or (got is None and expected is not None)):
         raise _NotAnswered("your function returns None; is a return missing?" if got is None
                            else "replace the ... and run the cell again")
-    if not (exercise.same or same)(got, expected):
-        changed = "" if same(args, case.args) else "your function changes what it is given; work on a copy"
-        raise _Wrong(call=call, expected=_render(exercise, expected), got=_render(exercise, got),
+    changed = "" if same(args, case.args) else "your function changes what it is given; work on a copy"
+    if changed and exercise.keeps_arguments and _equal(exercise, got, expected):
+        raise _Wrong(call=call, got="the right result, but what was given is no longer what it was", hint=changed)
+    if not _equal(exercise, got, expected):
+        expected, got, which = _part_that_differs(exercise, got, expected)
+        raise _Wrong(call=call, differs=which, expected=_render(exercise, expected), got=_render(exercise, got),
                      printed=show(printed.getvalue()) if printed.getvalue() else "", note=changed, hint=hint)
+
+
+def _part_that_differs(exercise: Exercise, got: Any, expected: Any) -> tuple[Any, Any, str]:
+    """Expected and got; where several arrays are asked for, the first pair that differs, and which one that is."""
+    several = isinstance(expected, tuple) and isinstance(got, list | tuple) and len(got) == len(expected)
+    if exercise.same is None and several and any(hasattr(part, "shape") for part in expected):
+        place = next(place for place, pair in enumerate(zip(got, expected, strict=True)) if not _equal(exercise, *pair))
+        return expected[place], got[place], f"result {place + 1} of {len(expected)}"
+    return expected, got, ""
 
 
 def _is_open(value: Any) -> bool:
@@ -202,8 +243,13 @@ def _is_open(value: Any) -> bool:
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise _TooSlow in the block after this time, where the system has an alarm; else say how to interrupt."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        print("(If this does not end: Kernel > Interrupt.)")
-        yield
+        reminder = threading.Timer(min(seconds / 2, 3.0), print, ["(If this does not end: Kernel > Interrupt.)"],
+                                   {"file": sys.stdout})  # as it is now: an answer's own prints are caught
+        reminder.start()
+        try:
+            yield
+        finally:
+            reminder.cancel()
         return
 
     def stop(number: int, frame: object) -> None:
@@ -218,6 +264,12 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, former)
 
 
+def _error_in_words(error: BaseException) -> str:
+    with contextlib.suppress(Exception):  # a learner's own error may be of any kind
+        return f"{type(error).__name__}: {error}"[:WIDTH]
+    return type(error).__name__
+
+
 def _learners_line(traceback: TracebackType | None) -> dict[str, str]:
     """The last line of the learner's own file in a traceback, as a row of the message."""
     frames = []
@@ -230,65 +282,6 @@ def _learners_line(traceback: TracebackType | None) -> dict[str, str]:
         return {}
     file, line = own[-1]
     return {f"line {line}": linecache.getline(file, line).strip()}
-
-
-# --- comparison and words ----------------------------------------------------------------------------------------
-
-
-def same(got: Any, expected: Any) -> bool:
-    """Equality as a learner would understand it.
-
-    Numbers and arrays to 1e-6 of their size, or 1e-8; arrays and tensors by shape and kind (a mask is no number);
-    list and tuple are alike, order counts; dictionaries by their items. NaN equals NaN.
-    """
-    if isinstance(expected, np.ndarray) or hasattr(expected, "detach"):
-        return _same_array(got, expected)
-    if isinstance(expected, bool | np.bool_):
-        return isinstance(got, bool | np.bool_) and bool(got) == bool(expected)
-    if isinstance(expected, numbers.Real):
-        return _is_number(got) and _same_array(float(got), float(expected))
-    if isinstance(expected, list | tuple):
-        got = got.tolist() if hasattr(got, "tolist") else got
-        return (isinstance(got, list | tuple) and len(got) == len(expected)
-                and all(map(same, got, expected)))
-    if isinstance(expected, Mapping):
-        return (isinstance(got, Mapping) and got.keys() == expected.keys()
-                and all(same(got[key], value) for key, value in expected.items()))
-    return type(got) is type(expected) and bool(got == expected)
-
-
-def _is_number(value: Any) -> bool:
-    value = value.item() if getattr(value, "shape", None) == () else value
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _same_array(got: Any, expected: Any) -> bool:
-    try:
-        one, other = (np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-                      for value in (got, expected))
-    except (ValueError, TypeError, RuntimeError):  # rows of several lengths, say
-        return False
-    if one.shape != other.shape or (one.dtype.kind == "b") != (other.dtype.kind == "b"):
-        return False
-    if one.dtype.kind not in "biuf" or other.dtype.kind not in "biuf":
-        return bool(np.array_equal(one, other))
-    return bool(np.allclose(one, other, rtol=1e-6, atol=1e-8, equal_nan=True))
-
-
-def show(value: Any, *, with_shape: bool = True) -> str:
-    """A value in one short line, without memory addresses; arrays with their shape, if that is wanted."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        rows = np.array2string(value, separator=", ", precision=4, threshold=24, edgeitems=2, max_line_width=10_000)
-        text = " ".join(rows.split()) + (f", shape {list(value.shape)}" if with_shape else "")
-    elif isinstance(value, float | np.floating):
-        text = f"{float(value):.6g}" if math.isfinite(value) else str(float(value))
-    elif callable(value):
-        text = f"the function {getattr(value, '__name__', type(value).__name__)}"
-    else:
-        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 40]} ... {text[-30:]}"
 
 
 def _render(exercise: Exercise, value: Any, *, with_shape: bool = True) -> str:

@@ -31,7 +31,7 @@ EXERCISES = {
             Case(args=([1], [1]), hint="One review, and it is right: a share, not a percentage."),
             Case(args=([1, 0], [0, 1]), hint="Nothing is right, though the same labels occur on both sides."),
             Case(args=([0, 0, 1, 1], [0, 1, 1, 1]), hint="A predicted 0 that is right counts as much as a 1."),
-            Case(args=([2, 1, 0], [2, 1, 1]), hint="There may be more than two labels."),
+            Case(args=([2, 1, 0], [2, 1, 2]), hint="There may be more than two labels, and wrong is just wrong."),
         ]),
     "2": Exercise(
         title="What always saying the same would score", reference=_majority_accuracy,
@@ -41,6 +41,7 @@ EXERCISES = {
             Case(args=([1, 1, 0, 1],)),
             Case(args=([0, 0, 0, 1],), hint="The most frequent label need not be 1."),
             Case(args=([0, 1, 2, 2, 1, 2],), hint="There may be more than two labels; which one is said most often?"),
+            Case(args=([0, 2, 1, 0, 2, 0],), hint="Labels are names: the one in the middle means nothing."),
         ]),
     "3": Exercise(
         title="Better, or just lucky?", reference=_is_better_than,
@@ -49,7 +50,8 @@ EXERCISES = {
             Case(args=((0.60, 0.70), 0.50)),
             Case(args=((0.48, 0.56), 0.50), hint="The middle is above the number, but the interval reaches below it."),
             Case(args=((0.40, 0.45), 0.50), hint="All of the interval lies below the number."),
-            Case(args=((0.50, 0.60), 0.50), hint="Touching is not beating."),
+            Case(args=((0.50, 0.75), 0.50), hint="Touching is not beating."),
+            Case(args=((0.60, 0.70), 0.65), hint="The number is not always 0.5."),
         ]),
     "4": Exercise(
         title="An accuracy over batches", reference=_overall_accuracy,

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.checks.runner import Case, Exercise, Verdict, show
+from course_utils.checks.runner import Case, Exercise, Verdict
+from course_utils.checks.values import is_number, show
 
 if TYPE_CHECKING:
     from course_utils.tokenization import WordPieceTokenizer
@@ -139,6 +141,8 @@ def _gain_cases() -> list[Case]:
         Case(args=({("a", "b"): 40, ("a", "c"): 30, ("b", "b"): 30, ("a", "a"): 20, ("x", "y"): 30},),
              hint="The most frequent pair is made of the most frequent symbols, so much of it is chance. What stands "
                   "below the fraction bar?"),
+        Case(args=({("a", "b"): 9, ("a", "c"): 3, ("d", "b"): 5, ("x", "y"): 3},),
+             hint="All three probabilities are shares of the same N, the number of symbols."),
         Case(args=({("a", "a", "a", "b"): 5, ("c", "d", "a"): 4, ("c", "b", "b", "b"): 6},),
              hint="A pair and a symbol may stand in a word several times; each time counts."),
     ]
@@ -166,6 +170,10 @@ def _shortest_cases() -> list[Case]:
         Case(args=("filmq", _VOCAB), hint="No way leads to the end of the word, so there is no cut at all."),
         Case(args=("aaab", letters), hint="Two pieces will do. Which of them must the last one be?"),
         Case(args=("tab", frozenset({"ta", "t", "##a", "##ab", "##c"})), hint="A long first piece may lead nowhere."),
+        Case(args=("filming", frozenset({"film", "fi", "##l", "##ing", "##ming"})),
+             hint="Greed from the right is greed all the same: the longest last piece may leave a bad rest."),
+        Case(args=("replay", frozenset({"re", "rep", "##play", "##eplay", "##l", "##ay"})),
+             hint="Neither end alone tells where to cut: for each place, what is the shortest way to get there?"),
         Case(args=("a" * 59 + "b", letters | {"##" + "a" * 56 + "b"}),
              hint="Trying all ways takes longer than the universe has. For each place in the word, only the best way "
                   "to get there matters: from left to right, remember it."),
@@ -269,14 +277,14 @@ def _judge_plan(plan: Any) -> Verdict | None:
         return Verdict("a measure that is the same question for both models", plan["measure"],
                        "One model chooses among 2,000 tokens and the other among 8,000, for pieces of other lengths. "
                        "What do both have to predict in the end?")
-    chance = plan["chance"] if isinstance(plan["chance"], list | tuple) else []
-    numbers = [value for value in chance if isinstance(value, int | float) and not isinstance(value, bool)]
+    chance = plan["chance"].tolist() if hasattr(plan["chance"], "tolist") else plan["chance"]
+    numbers = [float(value) for value in chance if is_number(value)] if isinstance(chance, list | tuple) else []
     if len(numbers) != 2 or any(abs(value - math.log(size)) > 0.05
                                 for value, size in zip(numbers, (2000, 8000), strict=False)):
         return Verdict("two losses in nats, for 2,000 and for 8,000 tokens", plan["chance"],
                        "Who knows nothing gives each token the same probability. How surprised is he by any of them?")
     seeds = plan["num_seeds"]
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 3:
+    if not isinstance(seeds, Integral) or isinstance(seeds, bool) or seeds < 3:
         return Verdict("enough runs to see how far luck alone moves the result", seeds,
                        "One run is an anecdote, and two cannot tell which of them is the odd one.")
     return None

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,7 +18,8 @@ import pytest
 import torch
 
 from course_utils.checks import check, progress, runner
-from course_utils.checks.runner import Case, Exercise, Verdict, same, show
+from course_utils.checks.runner import Case, Exercise, Verdict
+from course_utils.checks.values import same, show
 
 
 def double(numbers: list[int]) -> list[int]:
@@ -83,6 +85,15 @@ def test_a_raised_not_implemented_is_not_answered_yet(say: Say) -> None:
         raise NotImplementedError
 
     assert "not answered yet" in say("77.1", answer)
+
+
+def test_a_not_implemented_with_a_message_is_an_error_like_any(say: Say) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        raise NotImplementedError("no kernel for 'Int'")  # as torch raises it
+
+    said = say("77.1", answer)
+    assert said.startswith("77.1 ✗") and "error     NotImplementedError: no kernel for 'Int'" in said
+    assert "raise NotImplementedError(" in said and "not answered yet" not in said
 
 
 def test_the_smallest_failing_case_is_shown(say: Say, course: Path) -> None:
@@ -152,12 +163,30 @@ def test_an_endless_loop_is_stopped_and_the_alarm_is_put_back(say: Say) -> None:
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarm")
+def test_a_result_that_takes_too_long_to_be_looked_at_is_told(say: Say) -> None:
+    class Slow:
+        shape = ()
+
+        def item(self) -> float:
+            time.sleep(5)
+            return 0.0
+
+    start = time.monotonic()
+    assert "no end within 0.3 seconds" in say("77.1", lambda numbers: [Slow()] if numbers else [])
+    assert time.monotonic() - start < 4
+
+
 def test_without_an_alarm_the_learner_is_told_how_to_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
-    thread = threading.Thread(target=check, args=("77.1", double))
-    thread.start()
-    thread.join()
-    assert capsys.readouterr().out.splitlines() == ["(If this does not end: Kernel > Interrupt.)",
-                                                    "77.1 ✓ Double: right on all 3 cases."]
+    def slow(numbers: list[int]) -> list[int]:
+        time.sleep(0.2)  # the three cases together may take 0.3 seconds
+        return double(numbers)
+
+    for answer, words in ((double, []), (slow, ["(If this does not end: Kernel > Interrupt.)"])):
+        thread = threading.Thread(target=check, args=("77.1", answer))
+        thread.start()
+        thread.join()
+        assert capsys.readouterr().out.splitlines() == [*words, "77.1 ✓ Double: right on all 3 cases."]
 
 
 def test_what_an_answer_prints_is_shown_where_it_fails_only(say: Say) -> None:
@@ -176,6 +205,33 @@ def test_an_answer_that_changes_its_input_is_told(say: Say) -> None:
         return double(numbers)
 
     assert "your function changes what it is given" in say("77.1", answer)
+
+
+def test_where_arguments_must_be_kept_a_right_result_is_no_excuse(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(numbers: list[int]) -> list[int]:
+        numbers[:] = double(numbers)
+        return list(numbers)
+
+    assert "✓" in say("77.1", answer)
+    monkeypatch.setitem(EXERCISES, "1", replace(EXERCISES["1"], keeps_arguments=True))
+    assert say("77.1", answer).splitlines() == [
+        "77.1 ✗ Double", "     call      answer([1])",
+        "     got       the right result, but what was given is no longer what it was",
+        "     hint      your function changes what it is given; work on a copy"]
+    assert "✓" in say("77.1", double)
+
+
+def test_of_several_arrays_the_first_that_differs_is_shown(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def three(number: int) -> tuple[np.ndarray, np.ndarray, int]:
+        return np.full(2, number), np.zeros((1, 2)), number
+
+    monkeypatch.setitem(EXERCISES, "5", Exercise(title="Three", reference=three, cases=lambda: [Case(args=(1,))]))
+    assert "✓" in say("77.5", three) and "✓" in say("77.5", lambda number: [*map(torch.tensor, three(number))])
+    assert say("77.5", lambda number: (np.ones(2), np.ones((1, 2)), 7)).splitlines()[2:] == [
+        "     differs   result 2 of 3", "     expected  [[0., 0.]], shape [1, 2]",
+        "     got       [[1., 1.]], shape [1, 2]"]
+    assert "result 1 of 3" in say("77.5", lambda number: three(number)[::-1])
+    assert "differs" not in say("77.5", lambda number: three(number)[:2])  # no pairs to be compared
 
 
 def test_cases_are_not_changed_by_an_answer(say: Say) -> None:
@@ -200,6 +256,45 @@ def test_a_judge_says_what_is_missing(say: Say) -> None:
         "     expected  a good plan", "     got       'bad'", "     hint      think"]
 
 
+@pytest.fixture
+def calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exercise 77.5: a judge that calls the learner's function."""
+    monkeypatch.setitem(EXERCISES, "5", Exercise(
+        title="Called", seconds=0.3, hint="look", judge=lambda plan: None if plan() == 1 else Verdict("1", "not 1")))
+
+
+@pytest.mark.usefixtures("calls_it")
+def test_what_a_judge_calls_is_silent(say: Say) -> None:
+    assert say("77.5", lambda: print("x") or 1) == "77.5 ✓ Called: right.\n"
+    assert say("77.5", lambda: print("x") or 2).splitlines() == [
+        "77.5 ✗ Called", "     expected  1", "     got       'not 1'"]
+
+
+@pytest.mark.usefixtures("calls_it")
+@pytest.mark.parametrize(("answer", "words"), [
+    (lambda: exit(3), "SystemExit: 3"), (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+    (lambda plan: 1, "TypeError: "), (1, "TypeError: 'int' object is not callable")])
+def test_what_a_judge_calls_may_fail(answer: Any, words: str, say: Say) -> None:
+    said = say("77.5", answer)
+    assert said.startswith("77.5 ✗") and words in said and "hint      look" in said
+
+
+@pytest.mark.usefixtures("calls_it")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarm")
+def test_what_a_judge_calls_is_stopped_and_the_alarm_is_put_back(say: Say) -> None:
+    def answer() -> int:
+        while True:
+            with contextlib.suppress(Exception):
+                time.sleep(0.01)
+
+    former = signal.getsignal(signal.SIGALRM)
+    start = time.monotonic()
+    said = say("77.5", answer)
+    assert "an end within 0.3 seconds" in said and "Does a loop never end?" in said
+    assert time.monotonic() - start < 10
+    assert signal.getsignal(signal.SIGALRM) is former and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
 def test_own_words_for_values(say: Say) -> None:
     assert "<lambda>(<abc>)" in say("77.4", lambda text: 9) and "got       <9>" in say("77.4", lambda text: 9)
 
@@ -208,6 +303,42 @@ def test_own_words_for_values(say: Say) -> None:
 def test_an_unknown_exercise_is_refused(number: Any) -> None:
     with pytest.raises(ValueError, match=r"77"):
         check(number, double)
+
+
+class Nameless:
+    """A value that cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.parametrize("odd", [
+    lambda: 10**400, lambda: -(10**400), lambda: 10**5000, lambda: [10**400], lambda: "\ud800",
+    lambda: torch.eye(2).to_sparse(), lambda: (torch.eye(2).to_sparse(), 1),
+    lambda: torch.ones(2, dtype=torch.bfloat16), lambda: torch.ones(2, device="meta"),
+    lambda: complex(0, 1), Nameless, lambda: [Nameless()]])
+def test_odd_values_are_wrong_like_any(odd: Callable[[], Any], say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Exercise(title="Pair", reference=lambda: (np.ones(2), 1), cases=lambda: [Case()])
+    huge = replace(EXERCISES["2"], hints_for=lambda got: "half" if got / 2 == 21 else None)
+    for name, exercise in (("5", pair), ("6", huge)):
+        monkeypatch.setitem(EXERCISES, name, exercise)
+    for number, answer in (("77.1", lambda numbers: odd()), ("77.2", odd()), ("77.3", odd()),
+                           ("77.5", odd), ("77.5", lambda: (odd(), 1)), ("77.6", odd())):
+        said = say(number, answer)
+        assert said.startswith(f"{number} ✗") and "got  " in said and len(max(said.splitlines(), key=len)) < 180
+
+
+def test_an_error_that_cannot_be_said_is_told(say: Say) -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def answer(numbers: list[int]) -> list[int]:
+        raise ValueError("\ud800") if len(numbers) else Silent
+
+    assert "error     Silent" in say("77.1", answer)
+    assert r"error     ValueError: \ud800" in say("77.1", lambda numbers: answer(numbers) if numbers else [])
 
 
 def test_an_error_inside_a_topic_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +356,8 @@ def test_an_error_inside_a_topic_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
     ([1, 2], (1, 2)), (np.array([1, 2]), [1, 2]), ([[1, 2]], np.array([[1, 2]])), (np.array([1]), np.array([1.0])),
     (torch.ones(2), np.ones(2)), (np.ones(2), torch.ones(2)), (float("nan"), float("nan")),
     (np.array([np.nan]), np.array([np.nan])), (Counter("aab"), {"a": 2, "b": 1}), ({1, 2}, {2, 1}), (None, None),
-    (np.True_, True), ("a", "a"), (torch.ones(2, requires_grad=True), torch.ones(2)), (["a", [1.0]], ["a", [1]]),
+    (np.True_, True), (np.array(True), True), (torch.tensor(True), True), (np.str_("a"), "a"),
+    ([np.str_("a")], ["a"]), ("a", "a"), (torch.ones(2, requires_grad=True), torch.ones(2)), (["a", [1.0]], ["a", [1]]),
 ])
 def test_what_is_the_same(got: Any, expected: Any) -> None:
     assert same(got, expected)
@@ -235,10 +367,17 @@ def test_what_is_the_same(got: Any, expected: Any) -> None:
     (0.334, 1 / 3), (True, 1), (1, True), ("3", 3), (None, 0), ([1], [1, 2]), ({1, 2}, [1, 2]), ([2, 1], [1, 2]),
     (np.ones((1, 2)), np.ones(2)), (np.ones(2, dtype=bool), np.ones(2)), (np.ones(2), np.ones(2, dtype=bool)),
     ([[1], [1, 2]], np.ones((2, 2))), (float("nan"), 1.0), ({"a": 1}, {"a": 2}), ({"a": 1, "b": 1}, {"a": 1}),
+    (np.array(1), True), (np.array(True), 1), (np.array("a"), 1), (np.array([True]), True),
     ([("a", 1)], {"a": 1}), ("a", "b"), ("abc", ["a", "b", "c"]), (1, "1"), (object(), np.ones(1)), (b"a", "a"),
 ])
 def test_what_is_not_the_same(got: Any, expected: Any) -> None:
     assert not same(got, expected)
+
+
+def test_numbers_too_large_for_a_float_are_compared() -> None:
+    assert same(10**400, 10**400) and same([10**400], [10**400])
+    assert not same(10**400, 10**400 + 1) and not same(10**400, 1.0)
+    assert not same(10**400, float("inf")) and not same([10**400], np.ones(1)) and not same(-(10**400), {})
 
 
 def test_values_are_shown_in_one_short_line_without_addresses() -> None:

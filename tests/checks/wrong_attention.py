@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 
-def softmax(scores: np.ndarray, axis: int | None = -1) -> np.ndarray:
-    shares = np.exp(scores - scores.max(axis=axis, keepdims=True))
+def softmax(scores: np.ndarray, axis: int | None = -1, shift: Callable[..., Any] = np.max) -> np.ndarray:
+    shares = np.exp(scores - shift(scores, axis=axis, keepdims=True))
     return shares / shares.sum(axis=axis, keepdims=True)
 
 
@@ -21,9 +21,10 @@ Row = tuple[np.ndarray, np.ndarray]
 
 
 def attend_one(query: np.ndarray, keys: np.ndarray, values: np.ndarray, *,
-               divisor: Callable[..., float] = lambda query, keys, values: np.sqrt(len(query))) -> Row:
-    """Right as it stands; another divisor is a mistake."""
-    shares = softmax(keys @ query / divisor(query, keys, values))
+               divisor: Callable[..., float] = lambda query, keys, values: np.sqrt(len(query)),
+               shift: Callable[..., Any] = np.max) -> Row:
+    """Right as it stands; another divisor is a mistake, and so is another shift."""
+    shares = softmax(keys @ query / divisor(query, keys, values), shift=shift)
     return shares, shares @ values
 
 
@@ -145,7 +146,7 @@ WRONG: dict[str, list[Any]] = {
           with_option(attend_one, divisor=lambda query, keys, values: len(query)),
           with_option(attend_one, divisor=lambda query, keys, values: np.sqrt(len(keys))),
           with_option(attend_one, divisor=lambda query, keys, values: np.sqrt(values.shape[1])),
-          overflows, shares_by_plain_division, only_the_loudest, context_only],
+          with_option(attend_one, shift=np.mean), overflows, shares_by_plain_division, only_the_loudest, context_only],
     "2": [own_share_only, no_average, plain_average, shares_forgotten, with_option(softmax_gradient, axis=None),
           with_option(softmax_gradient, axis=0), lambda *args: -softmax_gradient(*args)],
     "3": [as_printed, mask_as_a_factor, divides_what_is_left, with_option(masked_shares, hidden=0.0),

@@ -42,11 +42,11 @@ def prefix_sees_only_itself_backwards(attention_mask: np.ndarray, prefix_lengths
 def causal_loss(logits: np.ndarray, ids: np.ndarray, mask: np.ndarray, *, shift: int = 1, by_id: bool = False,
                 padded: bool = False, row_mask: bool = False, by_text: bool = False, stable: bool = True,
                 total: bool = False, sign: float = 1.0, log: Callable[..., Any] = np.log,
-                divide_by_all: bool = False) -> float:
+                divide_by_all: bool = False, shift_by: Callable[..., Any] = np.max) -> float:
     """Right as it stands; each option is a mistake."""
     length = ids.shape[1] - shift
     rows, wanted = logits[:, :length], ids[:, shift:]
-    rows = rows - (rows.max(axis=-1, keepdims=True) if stable else 0)
+    rows = rows - (shift_by(rows, axis=-1, keepdims=True) if stable else 0)
     log_probs = rows / (1 if log is np.log else np.log(2)) - log(np.exp(rows).sum(axis=-1, keepdims=True))
     losses = -np.take_along_axis(log_probs, wanted[..., None], axis=-1)[..., 0]  # [batch, length]
     real = mask[:, :length] if row_mask else mask[:, shift:]
@@ -153,7 +153,8 @@ WRONG: dict[str, list[Any]] = {
         prefix_sees_only_itself_backwards, lambda *args: prefix_mask(*args)[:, None]],
     "2": [*(with_option(causal_loss, **mistake) for mistake in (
         {"shift": 0}, {"shift": 2}, {"by_id": True}, {"padded": True}, {"row_mask": True}, {"by_text": True},
-        {"stable": False}, {"total": True}, {"sign": -1.0}, {"log": np.log2}, {"divide_by_all": True}))],
+        {"stable": False}, {"total": True}, {"sign": -1.0}, {"log": np.log2}, {"divide_by_all": True},
+        {"shift_by": np.mean}, {"shift_by": lambda rows, **of_a_row: np.max(rows)}))],
     "3": [*(with_option(warm, **mistake) for mistake in (
         {"multiply": True}, {"zero": "shared"}, {"zero": "last"}, {"zero": "none"}, {"stable": False},
         {"power": 2.0})), divides_the_probabilities],

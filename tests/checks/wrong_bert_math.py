@@ -89,10 +89,11 @@ Loss = tuple[float, np.ndarray]
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, *, stable: bool = True, divide: bool = True,
                   divide_gradient: bool = True, by_all: bool = False, ignored: bool = True, sign: float = 1.0,
-                  log: Callable[[Any], Any] = np.log, forget_right: bool = False) -> Loss:
+                  log: Callable[[Any], Any] = np.log, forget_right: bool = False,
+                  shift: Callable[..., Any] = np.max) -> Loss:
     """Right as it stands; each option is a mistake."""
     asked = labels != -100 if ignored else np.ones(len(labels), dtype=bool)
-    shifted = logits - (logits.max(axis=1, keepdims=True) if stable else 0)
+    shifted = logits - (shift(logits, axis=1, keepdims=True) if stable else 0)
     probs = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     rows, right = np.flatnonzero(asked), labels[asked] % logits.shape[1]
     log_sums = log(np.exp(shifted).sum(axis=1))
@@ -139,8 +140,9 @@ WRONG: dict[str, list[Any]] = {
         lambda shapes: tuple(config(shapes).values())],
     "6": [*(with_option(cross_entropy, **mistake) for mistake in (
         {"stable": False}, {"divide": False}, {"divide_gradient": False}, {"by_all": True}, {"ignored": False},
-        {"sign": -1.0}, {"log": np.log2}, {"forget_right": True})), gradient_everywhere, only_rows_that_are_asked,
-        lambda *args: cross_entropy(*args)[0], lambda *args: cross_entropy(*args)[::-1]],
+        {"sign": -1.0}, {"log": np.log2}, {"forget_right": True}, {"shift": np.mean})),
+        gradient_everywhere, only_rows_that_are_asked, lambda *args: cross_entropy(*args)[0],
+        lambda *args: cross_entropy(*args)[::-1]],
 }
 GIVEAWAYS = {
     "1": ("len(second) + 1", "[0] *"),

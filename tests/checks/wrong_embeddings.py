@@ -118,7 +118,11 @@ GIVEAWAYS = {
 RIGHT: dict[str, list[Any]] = {
     "1": [lambda ids, table: table[ids], lambda ids, table: (np.arange(len(table)) == ids[:, None]) @ table],
     "2": [gradients, lambda *args: list(gradients(*args))],
+    "3": [lambda hidden_states, attention_mask: np.stack([
+        real.sum(axis=0) / max(1, len(real)) for real in (
+            rows[mask == 1] for rows, mask in zip(hidden_states, attention_mask, strict=True))])],
     "4": [23_837_184.0],
     "5": [layer_norm],
-    "6": [PLAN, {**PLAN, "values": (2, 4, 8)}],
+    "6": [PLAN, {**PLAN, "values": (2, 4, 8)}, {**PLAN, "values": range(1, 6)}, {**PLAN, "values": np.array([2, 10])},
+          {**PLAN, "values": [np.int64(2), np.int32(8)], "num_seeds": np.int64(3)}],
 }

@@ -101,15 +101,24 @@ def error(confidences: Array, correct: Array, num_bins: int, *, weighted: bool =
 
 
 def temperature(logits: Array, labels: Array, grid: Array, *, stable: bool = True, times: bool = False,
-                best: Callable[[Any], Any] = np.argmin, loss: Callable[[Any], Any] = lambda p: -np.log(p)) -> float:
+                best: Callable[[Any], Any] = np.argmin, loss: Callable[[Any], Any] = lambda p: -np.log(p),
+                measure: Callable[[Array, Array], float] | None = None) -> float:
     """Right as it stands; each option is a mistake."""
     losses = []
     for t in grid:
         scaled = logits * t if times else logits / t
         powers = np.exp(scaled - (scaled.max(axis=1, keepdims=True) if stable else 0))
         probs = powers / powers.sum(axis=1, keepdims=True)
-        losses.append(np.mean(loss(probs[np.arange(len(labels)), labels])))
+        losses.append(measure(probs, labels) if measure else np.mean(loss(probs[np.arange(len(labels)), labels])))
     return float(grid[int(best(losses))])
+
+
+def brier_score(probs: Array, labels: Array) -> float:
+    return float(((probs - np.eye(probs.shape[1])[labels]) ** 2).sum(axis=1).mean())
+
+
+def calibration_error(probs: Array, labels: Array, *, num_bins: int = 15) -> float:
+    return error(probs.max(axis=1), probs.argmax(axis=1) == labels, num_bins)
 
 
 # --- 10.7 ----------------------------------------------------------------------------------------------------------
@@ -121,6 +130,11 @@ def expand(text: str, *, irregular: Sequence[tuple[str, str]] = (("can't", "cann
     for short, whole in irregular:
         text = text.replace(short, whole)
     return text.replace("n't", f"{gap}not", count)
+
+
+def word_by_word(text: str) -> str:
+    words = {"can't": "cannot", "won't": "will not", "Can't": "Cannot", "Won't": "Will not"}
+    return " ".join(words.get(word, word.replace("n't", " not")) for word in text.split(" "))
 
 
 def with_option(right: Callable[..., Any], **mistake: Any) -> Callable[..., Any]:
@@ -145,19 +159,25 @@ WRONG: dict[str, list[Any]] = {
     "4": [apart, labels_drawn_alone, without_repeats,
           lambda labels, predictions, draws: np.full(len(draws), (labels == predictions).mean()),
           lambda labels, predictions, draws: (labels == predictions)[draws].mean(),
-          lambda labels, predictions, draws: (labels == predictions)[draws].sum(axis=1)],
+          lambda labels, predictions, draws: (labels == predictions)[draws].sum(axis=1),
+          lambda labels, predictions, draws: 1 - np.abs(labels[draws] - predictions[draws]).mean(axis=1)],
     "5": [*options(error, {"weighted": False}, {"side": "right"}, {"start": 0.5}, {"power": 2}),
           lambda conf, right, bins: abs(right.mean() - conf.mean()),
           lambda conf, right, bins: np.abs(right - conf).mean(),
           lambda conf, right, bins: error(conf, right, bins, by=right.astype(float)),
           lambda conf, right, bins: error(conf, right, 10)],
-    "6": [*options(temperature, {"stable": False}, {"times": True}, {"best": np.argmax}, {"loss": lambda p: 1 - p},
-                   {"loss": lambda p: np.log(p)}), lambda logits, labels, grid: float(grid[0]),
+    "6": [lambda logits, labels, grid: float(grid[np.argmin([np.mean([
+              -row[label] + np.log(np.exp(row).sum()) for row, label in zip(np.clip(logits / t, -500, 500), labels,
+                                                                            strict=True)]) for t in grid])]),
+          *options(temperature, {"stable": False}, {"times": True}, {"best": np.argmax}, {"loss": lambda p: 1 - p},
+                   {"loss": lambda p: np.log(p)}, {"measure": brier_score},
+                   {"measure": calibration_error}, {"measure": with_option(calibration_error, num_bins=1)}),
+          lambda logits, labels, grid: float(grid[0]),
           lambda logits, labels, grid: int(temperature(logits, labels, grid) > 1),
           lambda logits, labels, grid: 1 / temperature(logits, labels, grid)],
     "7": [*options(expand, {"irregular": ()}, {"irregular": (("can't", "cannot"),)}, {"gap": ""}, {"count": 1},
                    {"irregular": (("can't", "cannot"), ("won't", "will not"))}), lambda text: expand(text.lower()),
-          lambda text: text.replace(" didn't", " did not"), str.split],
+          lambda text: text.replace(" didn't", " did not"), word_by_word, str.split],
     "8": [*options(decide, {"enough": False}, {"worse": False}, {"share": False}, {"strict": True}, {"sides": 1},
                    {"shown_is_enough": True}), lambda a, b, count, least: "replace" if b > a else "keep",
           lambda a, b, count, least: decide(b, a, count, least)],
@@ -181,6 +201,6 @@ RIGHT: dict[str, list[Any]] = {
           lambda labels, predictions, draws: [float((labels == predictions)[row].mean()) for row in draws]],
     "5": [error, lambda conf, right, bins: np.float64(error(conf, right, bins))],
     "6": [temperature, lambda logits, labels, grid: np.float64(temperature(logits, labels, grid))],
-    "7": [expand],
-    "8": [decide],
+    "7": [expand, lambda text: np.str_(expand(text))],
+    "8": [decide, lambda *args: np.str_(decide(*args))],
 }

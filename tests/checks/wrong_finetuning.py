@@ -32,6 +32,11 @@ def padding(lengths: Sequence[int], batches: Sequence[Sequence[int]], multiple_o
     return float(np.mean(shares)) if mean_of_batches else 1 - real / slots
 
 
+def all_texts_count(lengths: Sequence[int], batches: Sequence[Sequence[int]], multiple_of: int) -> float:
+    slots = sum(len(batch) * -(-max(lengths[i] for i in batch) // multiple_of) * multiple_of for batch in batches)
+    return 1 - sum(lengths) / slots
+
+
 # --- 08.3 ----------------------------------------------------------------------------------------------------------
 
 
@@ -59,10 +64,12 @@ def no_dropout_at_all(inputs: np.ndarray, labels: np.ndarray, masks: np.ndarray,
 
 
 def cosine(step: int, num_updates: int, num_warmup: int, peak: float, floor: float, *, first: int = 1,
-           whole_run: bool = False, wave: float = 1.0, above: bool = False, last: int = 0) -> float:
+           whole_run: bool = False, wave: float = 1.0, above: bool = False, last: int = 0,
+           from_floor: bool = False) -> float:
     """Right as it stands; each option is a mistake."""
     if step < num_warmup:
-        return peak * (step + first) / (num_warmup + first)
+        share = (step + first) / (num_warmup + first)
+        return peak * (floor + (1 - floor) * share if from_floor else share)
     way = step / num_updates if whole_run else (step - num_warmup) / (num_updates - last - num_warmup)
     swing = (1 + math.cos(wave * math.pi * way)) / 2
     return peak * (max(floor, swing) if above else floor + (1 - floor) * swing)
@@ -103,6 +110,12 @@ def pool(states: np.ndarray, mask: np.ndarray, how: str, *, divide_by_all: bool 
     return np.broadcast_to(found.max(axis=1, keepdims=True), found.shape) if one_number else found
 
 
+def times_the_mask(states: np.ndarray, mask: np.ndarray, how: str) -> np.ndarray:
+    if how == "mean":
+        return (states * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+    return pool(states, mask, how)
+
+
 # --- 08.7 ----------------------------------------------------------------------------------------------------------
 
 Candidates = Mapping[str, tuple[Sequence[float], float]]
@@ -119,6 +132,14 @@ def choose(candidates: Candidates, *, ddof: int = 1, of_mean: bool = True, both:
     return min(good, key=lambda name: candidates[name][1])
 
 
+def adds_errors(candidates: Candidates) -> str:
+    found = {name: (np.mean(scores), np.std(scores, ddof=1) / math.sqrt(len(scores)))
+             for name, (scores, _) in candidates.items()}
+    best, error = max(found.values(), key=lambda pair: pair[0])
+    good = [name for name, (mean, own) in found.items() if best - mean <= 2 * (own + error)]
+    return min(good, key=lambda name: candidates[name][1])
+
+
 def with_option(right: Callable[..., Any], **mistake: Any) -> Callable[..., Any]:
     return lambda *args: right(*args, **mistake)
 
@@ -130,13 +151,14 @@ WRONG: dict[str, list[Any]] = {
           lambda counts: floor(counts) * sum(counts)],
     "2": [*(with_option(padding, **mistake) for mistake in (
         {"rounding": "never"}, {"rounding": "always"}, {"longest_of_all": True}, {"mean_of_batches": True},
-        {"full": True})), lambda *args: 1 - padding(*args), lambda *args: 100 * padding(*args)],
+        {"full": True})), all_texts_count, lambda *args: 1 - padding(*args), lambda *args: 100 * padding(*args)],
     "3": [as_printed, with_option(as_printed, reset=True), with_option(as_printed, clean=True), no_dropout_at_all,
           with_option(as_printed, reset=True, clean=True, divide=False),
           lambda *args: as_printed(*args, reset=True, clean=True)[0],
           lambda *args: as_printed(*args, reset=True, clean=True)[::-1]],
     "4": [*(with_option(cosine, **mistake) for mistake in (
-        {"first": 0}, {"whole_run": True}, {"wave": 0.5}, {"wave": 2.0}, {"above": True}, {"last": 1})), as_linear,
+        {"first": 0}, {"whole_run": True}, {"wave": 0.5}, {"wave": 2.0}, {"above": True}, {"last": 1},
+        {"from_floor": True})), as_linear,
         lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, 1.0, floor),
         lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, peak, 0.0)],
     "5": [*(with_option(groups, decays=rule) for rule in (
@@ -145,13 +167,15 @@ WRONG: dict[str, list[Any]] = {
         lambda name, shape: True)),
         with_option(groups, is_frozen=lambda name, prefix: prefix in name),
         with_option(groups, is_frozen=lambda name, prefix: name.startswith(prefix.rstrip("."))),
-        lambda shapes, frozen: groups(shapes, []), lambda *args: groups(*args)[::-1]],
+        lambda shapes, frozen: groups(shapes, frozen[:1]), lambda shapes, frozen: groups(shapes, []),
+        lambda *args: groups(*args)[::-1]],
     "6": [*(with_option(pool, **mistake) for mistake in (
         {"divide_by_all": True}, {"hidden": 0.0}, {"use_mask": False}, {"cls": -1}, {"cls": slice(0, 1)},
-        {"one_number": True}))],
+        {"one_number": True})), times_the_mask],
     "7": [*(with_option(choose, **mistake) for mistake in (
-        {"ddof": 0}, {"of_mean": False}, {"both": False}, {"errors": 0.0}, {"errors": 1e9}, {"errors": 1.0})),
-        lambda candidates: max(candidates, key=lambda name: np.mean(candidates[name][0])),
+        {"ddof": 0}, {"of_mean": False}, {"both": False}, {"errors": 0.0}, {"errors": 1e9}, {"errors": 1.0},
+        {"of_mean": False, "errors": math.sqrt(2)})),  # twice the root of the mean of both variances, whatever n is
+        adds_errors, lambda candidates: max(candidates, key=lambda name: np.mean(candidates[name][0])),
         lambda candidates: min(candidates, key=lambda name: candidates[name][1]), lambda candidates: 0.9],
 }
 GIVEAWAYS = {
@@ -170,5 +194,5 @@ RIGHT: dict[str, list[Any]] = {
     "4": [cosine],
     "5": [groups, lambda *args: list(groups(*args))],
     "6": [pool, with_option(pool, hidden=-1e30)],
-    "7": [choose],
+    "7": [choose, lambda candidates: np.str_(choose(candidates))],
 }

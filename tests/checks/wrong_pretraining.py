@@ -33,14 +33,16 @@ Arrays = tuple[np.ndarray, np.ndarray]
 def corrupt(input_ids: np.ndarray, special_ids: Sequence[int], mask_token_id: int, choice: np.ndarray,
             fate: np.ndarray, random_ids: np.ndarray, *, special_too: bool = False, padding_only: bool = False,
             random_wins: bool = False, none_kept: bool = False, random_first: bool = False, late_labels: bool = False,
-            kept_are_asked: bool = True, special_random: bool = False, swapped: bool = False) -> Arrays:
+            kept_are_asked: bool = True, special_random: bool = False, swapped: bool = False,
+            below_five: bool = False, chosen_below: float = 0.15, hidden_below: float = 0.8,
+            random_from: float = 0.9) -> Arrays:
     """Right as it stands; each option is a mistake."""
     spared = np.zeros_like(input_ids, dtype=bool) if special_too else np.isin(input_ids, special_ids)
-    spared = input_ids == 0 if padding_only else spared
-    chosen = (choice < 0.15) & ~spared
+    spared = input_ids == 0 if padding_only else input_ids < 5 if below_five else spared
+    chosen = (choice < chosen_below) & ~spared
     random_ids = random_ids % len(special_ids) if special_random else random_ids
     corrupted = input_ids.copy()
-    low, high = (0.1, 0.2) if swapped else (0.8, 0.9)
+    low, high = (0.1, 0.2) if swapped else (hidden_below, random_from)
     corrupted[chosen & (fate < low)] = mask_token_id
     at_random = chosen & ((fate >= (low if none_kept else high)) | random_wins)
     at_random = chosen & (fate >= low) & (fate < high) if random_first else at_random
@@ -56,6 +58,13 @@ def the_listing(input_ids: np.ndarray, special_ids: Sequence[int], mask_token_id
     corrupted[chosen & (fate < 0.8)] = mask_token_id
     corrupted[chosen & (fate >= 0.8)] = random_ids[chosen & (fate >= 0.8)]
     return corrupted, np.where(chosen, input_ids, -100)
+
+
+def overwrites(input_ids: np.ndarray, special_ids: Sequence[int], mask_token_id: int, choice: np.ndarray,
+               fate: np.ndarray, random_ids: np.ndarray) -> Arrays:
+    corrupted, labels = corrupt(input_ids, special_ids, mask_token_id, choice, fate, random_ids)
+    input_ids[:] = corrupted
+    return input_ids, labels
 
 
 # --- 06.3 ----------------------------------------------------------------------------------------------------------
@@ -78,6 +87,11 @@ def pair(texts: Texts, number: int, cut: int, label: int, draw: int, *, reversed
 def lists_of_sentences(texts: Texts, number: int, cut: int, label: int, draw: int) -> Any:
     others = [text for place, text in enumerate(texts) if place != number]
     return texts[number][:cut], others[draw][1:] if label else texts[number][cut:], label
+
+
+def takes_it_out(texts: list[Any], number: int, cut: int, label: int, draw: int) -> Pair:
+    own = texts.pop(number)
+    return list(chain(*own[:cut])), list(chain(*(texts[draw][1:] if label else own[cut:]))), label
 
 
 # --- 06.4 ----------------------------------------------------------------------------------------------------------
@@ -123,6 +137,10 @@ def groups(tokens: Sequence[str], *, special: Sequence[str] = SPECIAL, neighbour
     return found
 
 
+def every_bracket(tokens: Sequence[str]) -> list[list[int]]:
+    return groups(["[UNK]" if token.startswith("[") else token for token in tokens])
+
+
 def words_instead(tokens: Sequence[str]) -> list[str]:
     return ["".join(tokens[place].removeprefix("##") for place in group) for group in groups(tokens)]
 
@@ -141,11 +159,12 @@ WRONG: dict[str, list[Any]] = {
     "2": [*(with_option(corrupt, **mistake) for mistake in (
         {"special_too": True}, {"padding_only": True}, {"random_wins": True}, {"none_kept": True},
         {"random_first": True}, {"late_labels": True}, {"kept_are_asked": False}, {"special_random": True},
-        {"swapped": True})), the_listing,
+        {"swapped": True}, {"below_five": True}, *({name: np.nextafter(edge, 1)} for name, edge in (
+            ("chosen_below", 0.15), ("hidden_below", 0.8), ("random_from", 0.9))))), the_listing, overwrites,
         lambda *args: corrupt(*args)[::-1], lambda *args: corrupt(*args)[0]],
     "3": [*(with_option(pair, **mistake) for mistake in (
         {"reversed_labels": True}, {"same_text": True}, {"keeps_cut": True}, {"whole": True}, {"by_value": True})),
-        lists_of_sentences, lambda *args: pair(*args)[:2]],
+        lists_of_sentences, takes_it_out, lambda *args: pair(*args)[:2]],
     "4": [*(with_option(unigram, **mistake) for mistake in (
         {"add": 0.0}, {"log": np.log2}, {"from_targets": True}, {"by_train": True}, {"sum_first": True},
         {"mean": np.sum})), over_the_vocabulary, log_of_the_mean, lambda *args: -unigram(*args),
@@ -158,10 +177,11 @@ WRONG: dict[str, list[Any]] = {
     "6": [lambda p, epochs, dynamic: p * epochs, lambda p, epochs, dynamic: min(1.0, p * epochs),
           lambda p, epochs, dynamic: p, lambda p, epochs, dynamic: 1 - (1 - p) ** epochs,
           lambda p, epochs, dynamic: (1 - p) ** epochs if dynamic else 1 - p,
-          lambda p, epochs, dynamic: p**epochs if dynamic else p],
+          lambda p, epochs, dynamic: p**epochs if dynamic else p,
+          lambda p, epochs, dynamic: 1 - (1 - p) ** epochs if dynamic else 0.15],
     "7": [*(with_option(groups, **mistake) for mistake in (
-        {"special": ()}, {"special": ("[CLS]", "[SEP]", "[PAD]")}, {"neighbours": False}, {"strict": True},
-        {"mark": "#"})), words_instead, places_without_special,
+        {"special": ()}, {"special": ("[CLS]", "[SEP]", "[PAD]")}, {"special": SPECIAL[:-1]},
+        {"neighbours": False}, {"strict": True}, {"mark": "#"})), every_bracket, words_instead, places_without_special,
         lambda tokens: [[place] for place in range(len(tokens))],
         lambda tokens: [group[0] for group in groups(tokens)]],
 }

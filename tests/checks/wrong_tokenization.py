@@ -83,7 +83,7 @@ def without_the_rest(word: str, vocab: Set[str]) -> list[str]:
 
 
 def best(words: dict[tuple[str, ...], int], *, rule: Callable[[int, int, int, int], float] | None = None,
-         weighted: bool = True, once: bool = False) -> Pair:
+         weighted: bool = True, once: bool = False, of_pairs: bool = False) -> Pair:
     """Right as it stands; each option is a mistake."""
     rule = rule or (lambda pair, left, right, total: pair * math.log(total * pair / (left * right)))
     symbols, pairs = Counter(), Counter()
@@ -93,7 +93,8 @@ def best(words: dict[tuple[str, ...], int], *, rule: Callable[[int, int, int, in
             symbols[symbol] += count
         for pair in set(pairwise(word)) if once else pairwise(word):
             pairs[pair] += count
-    return max(pairs, key=lambda pair: rule(pairs[pair], symbols[pair[0]], symbols[pair[1]], symbols.total()))
+    total = symbols.total()**2 / pairs.total() if of_pairs else symbols.total()  # p_ab: a share of the pairs
+    return max(pairs, key=lambda pair: rule(pairs[pair], symbols[pair[0]], symbols[pair[1]], total))
 
 
 # --- 02.5 ----------------------------------------------------------------------------------------------------------
@@ -112,6 +113,21 @@ def shortest(word: str, vocab: Set[str], *, mark: str = "##", dead_end: Any = "[
 
 def longest_instead(word: str, vocab: Set[str]) -> list[str]:
     return cut(word, vocab, shortest=True)
+
+
+def greedy_from_the_right(word: str, vocab: Set[str]) -> list[str]:
+    pieces: list[str] = []
+    end = len(word)
+    while end:
+        start = next((start for start in range(end) if "##" * (start > 0) + word[start:end] in vocab), None)
+        if start is None:
+            return ["[UNK]"]
+        pieces, end = ["##" * (start > 0) + word[start:end], *pieces], start
+    return pieces
+
+
+def better_of_both_greedies(word: str, vocab: Set[str]) -> list[str]:
+    return min(cut(word, vocab), greedy_from_the_right(word, vocab), key=lambda way: (way == ["[UNK]"], len(way)))
 
 
 def all_ways(word: str, vocab: Set[str], start: int = 0) -> list[str]:
@@ -183,10 +199,10 @@ WRONG: dict[str, list[Any]] = {
           lambda words: best(words, rule=lambda pair, left, right, total: pair * math.log(pair)),
           lambda words: best(words, rule=lambda pair, left, right, total: math.log(total * pair / (left * right))),
           lambda words: best(words, weighted=False), lambda words: best(words, once=True),
-          lambda words: "".join(best(words))],
+          lambda words: best(words, of_pairs=True), lambda words: "".join(best(words))],
     "5": [cut, longest_instead, lambda word, vocab: shortest(word, vocab, mark=""),
           lambda word, vocab: shortest(word, vocab, dead_end=None), lambda word, vocab: len(shortest(word, vocab)),
-          lambda word, vocab: shortest(word, vocab)[::-1]],
+          lambda word, vocab: shortest(word, vocab)[::-1], greedy_from_the_right, better_of_both_greedies],
     "6": [lambda *args: truncated(*args, at_a_draw="first"), lambda *args: truncated(*args, at_a_draw="second"),
           lambda *args: truncated(*args, at_a_draw="unfair"), lambda *args: truncated(*args, from_start=True),
           half_each, second_first, counts_from_the_end, in_proportion, lambda *args: truncated(*args)[0]],
@@ -206,12 +222,14 @@ GIVEAWAYS = {"1": ("not in", "len(words)"), "2": ("result[-1]", "+= 2", ".append
              "8": ("loss per character", "text read", "ln", "7.6", "vocab_size", "three")}
 RIGHT: dict[str, list[Any]] = {
     "1": [lambda words, vocabulary: np.mean([word not in vocabulary for word in words])],
-    "2": [merged, lambda symbols, pair: tuple(merged(symbols, pair))],
+    "2": [merged, lambda symbols, pair: tuple(merged(symbols, pair)),
+          lambda symbols, pair: [*map(np.str_, merged(symbols, pair))]],
     "3": [cut],
     "4": [best, lambda words: best(words, rule=lambda pair, left, right, total:
                                    pair * (math.log2(pair) + math.log2(total) - math.log2(left) - math.log2(right)))],
     "5": [shortest],
     "6": [truncated],
     "7": [EQUAL, {**EQUAL, "spaces": ["isn't", "isn ' t"]}],
-    "8": [PLAN, {**PLAN, "chance": (7.6, 8.99), "num_seeds": 5}],
+    "8": [PLAN, {**PLAN, "chance": (7.6, 8.99), "num_seeds": 5}, {**PLAN, "chance": np.log([2000, 8000])},
+          {**PLAN, "chance": [np.float32(7.6), np.float32(8.99)], "num_seeds": np.int64(3)}],
 }

@@ -133,7 +133,7 @@ WRONG: dict[str, list[Any]] = {
           ({"shout": shout, "first": first_words, "no": no_negation}, "first"), ({**STEPS, "again": same}, "again"),
           ({**STEPS, "cut": breaks}, "cut"), ({**STEPS, "words": str.split}, "words"),
           ({**STEPS, "empty": lambda text: ""}, "empty"), (STEPS, ["first ten words"]), "no stop words",
-          ({"control": "text"}, "control")],
+          ({"control": "text"}, "control"), ({"control": same, "lower": str.lower, "upper": str.upper}, "control")],
 }
 GIVEAWAYS = {"1": ("np.log(", "num_texts /"), "2": ("sqrt", ".get("), "3": ("one.lower()", ".lower().split()"),
              "4": (".fit(", "fit_transform"), "5": ("bad", "good"), "6": ("They say", "right and wrong"),
