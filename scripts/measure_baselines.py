@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from course_utils import hub
 from course_utils.checkpoint import write_json
 from course_utils.data import cut_text, load_reviews
 from course_utils.evaluation import tfidf_baseline
@@ -21,14 +22,11 @@ from course_utils.hardware import describe
 from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
 
-COURSE_BERT = Path(__file__).resolve().parent.parent / "data" / "checkpoints" / "course-bert"
 
-
-def cut(texts: Iterable[str], max_length: int) -> list[str]:
-    """Of each text what course-bert reads of it, half from its beginning and half from its end; 0: all of it."""
+def cut(texts: Iterable[str], tokenizer: WordPieceTokenizer, max_length: int) -> list[str]:
+    """Of each text what a BERT with this vocabulary reads: half from its beginning and half from its end; 0: all."""
     if not max_length:
         return list(texts)
-    tokenizer = WordPieceTokenizer.load(COURSE_BERT)
     return [cut_text(text, tokenizer.offsets(text), max_length, tail_share=0.5) for text in map(clean, texts)]
 
 
@@ -36,7 +34,8 @@ def measure(dataset: str, max_length: int = 0) -> list[dict[str, Any]]:
     """Accuracy of both on the test split, trained on the train split, with the interval and the seconds it took."""
     reviews = load_reviews(dataset)
     train, test = reviews["train"], reviews["test"]
-    texts, test_texts = cut(train["text"], max_length), cut(test["text"], max_length)
+    tokenizer = WordPieceTokenizer.load(hub.shipped_folder(hub.COURSE_BERT))
+    texts, test_texts = (cut(split["text"], tokenizer, max_length) for split in (train, test))
     rows = []
     for ngram_range in ((1, 1), (1, 2)):
         start = time.perf_counter()

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from measure_baselines import cut
 from torch import nn
 from transformers import AutoTokenizer
 
@@ -181,13 +182,6 @@ class Bench:
         return encode(self.tokenizer(), reviews["text"], reviews["label"], max_length=max_length,
                       tail_share=tail_share)
 
-    def cut(self, reviews: Dataset) -> list[str]:
-        """The texts with nothing in them but what a BERT reads."""
-        texts = list(map(clean, reviews["text"]))
-        encodings = self.tokenizer()(texts, add_special_tokens=False, return_offsets_mapping=True)
-        return [data.cut_text(text, spans, self.options.max_length, tail_share=Recipe.tail_share)
-                for text, spans in zip(texts, encodings["offset_mapping"], strict=True)]
-
     def run(self, recipe: Recipe, train: Sequence[Row], scored: Sequence[Row],
             num_labels: int = 2) -> tuple[Evaluation, FitResult, float]:
         """Fine-tune and score: how well, how it went, and the seconds of training: processor time a thread.
@@ -251,7 +245,8 @@ def label_row(bench: Bench, record: Record, start: str, size: int, seed: int) ->
     """The accuracy of one start from one draw, and how it was reached."""
     if start in (COUNTED, CUT):
         train, test = bench.draw(size, seed), bench.splits()["test"]
-        texts = [bench.cut(part) if start == CUT else part["text"] for part in (train, test)]
+        tokenizer, max_length = WordPieceTokenizer.load(bench.folders[NAME]), bench.options.max_length
+        texts = [cut(part["text"], tokenizer, max_length if start == CUT else 0) for part in (train, test)]
         return {"accuracy": tfidf_baseline(texts[0], train["label"], texts[1], test["label"]).accuracy}
     recipe = label_recipe(size, start, chosen_rate(bench, record, start, size), seed, bench.options)
     found, fitted, seconds = bench.run_on_reviews(recipe, size, "test")

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from course_utils import hub
 from course_utils.checkpoint import write_json
 from course_utils.data import load_reviews
 from course_utils.hardware import describe
@@ -20,7 +21,6 @@ from course_utils.text import clean, normalize, pre_tokenize
 from course_utils.tokenization import WordPieceTokenizer
 
 VOCABULARY_SIZES = (2_000, 8_000, 32_000)
-COURSE_BERT = Path(__file__).resolve().parent.parent / "data" / "checkpoints" / "course-bert"
 
 
 def words_of(texts: Iterable[str]) -> list[list[str]]:
@@ -63,11 +63,12 @@ def token_counts(texts: Iterable[str], tokenizer: WordPieceTokenizer) -> list[in
 def measure(dataset: str) -> dict[str, Any]:
     """Growth and frequencies of train's words; unknown words of test."""
     reviews = load_reviews(dataset)
+    tokenizer = WordPieceTokenizer.load(hub.shipped_folder(hub.COURSE_BERT))
     train, test = (words_of(reviews[split]["text"]) for split in ("train", "test"))
     counts = Counter(word for text in train for word in text)
     sizes = [*(size for size in VOCABULARY_SIZES if size < len(counts)), len(counts)]
     return {"growth": growth(train), "frequencies": frequencies(counts),
-            "token_counts": token_counts(reviews["train"]["text"], WordPieceTokenizer.load(COURSE_BERT)),
+            "token_counts": token_counts(reviews["train"]["text"], tokenizer),
             "train_words": counts.total(),
             "train_types": len(counts), "train_types_once": sum(count == 1 for count in counts.values()),
             "ratios": {"unknown_words_of_test": {str(size): unknown_share(counts, test, size) for size in sizes},

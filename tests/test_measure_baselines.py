@@ -6,13 +6,17 @@ import sys
 import measure_baselines as script
 import pytest
 
+from course_utils import hub
+from course_utils.tokenization import WordPieceTokenizer
+
 REVIEW = "A slow start, and then: what a film! Nobody should miss the last ten minutes of it."
 
 
 def test_texts_are_cut_like_course_berts_input() -> None:
-    assert script.cut([f"{REVIEW}<br />"], 0) == [f"{REVIEW}<br />"]  # uncut, as it is
-    assert script.cut([f"{REVIEW}<br />"], 64) == [REVIEW]
-    assert script.cut([REVIEW], 10) == ["A slow start, minutes of it."]
+    tokenizer = WordPieceTokenizer.load(hub.shipped_folder(hub.COURSE_BERT))
+    assert script.cut([f"{REVIEW}<br />"], tokenizer, 0) == [f"{REVIEW}<br />"]  # uncut, as it is
+    assert script.cut([f"{REVIEW}<br />"], tokenizer, 64) == [REVIEW]
+    assert script.cut([REVIEW], tokenizer, 10) == ["A slow start, minutes of it."]
 
 
 @pytest.mark.parametrize(("options", "max_length"), [([], None), (["--max-length", "32"], 32)])

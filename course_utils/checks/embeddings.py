@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from course_utils.checks.runner import Case, Exercise, Verdict
+from course_utils.checks.values import is_whole_number
 
 Array = np.ndarray
 
@@ -133,7 +133,7 @@ def _judge_plan(plan: Any) -> Verdict | None:
         return Verdict(expected="the setting that the suspicion is about", got=plan["change"],
                        hint="Read the suspicion again: which number is small in one run and large in the other?")
     values = list(plan["values"]) if isinstance(plan["values"], list | tuple | range | Array) else []
-    sizes = {value for value in values if isinstance(value, Integral) and not isinstance(value, bool) and value > 0}
+    sizes = {value for value in values if is_whole_number(value) and value > 0}
     if len(sizes) < 2 or len(sizes) != len(values) or max(sizes) < 2 * min(sizes):
         return Verdict(expected="two or more different whole numbers above 0, the largest at least twice the smallest",
                        got=plan["values"], hint="To see a difference, compare what differs clearly.")
@@ -141,7 +141,7 @@ def _judge_plan(plan: Any) -> Verdict | None:
         return Verdict(expected="a measure that asks all runs the same question", got=plan["measure"],
                        hint="With another window the pairs are other pairs. Is a loss on other pairs comparable?")
     seeds = plan["num_seeds"]
-    if not isinstance(seeds, Integral) or isinstance(seeds, bool) or seeds < 3:
+    if not is_whole_number(seeds) or seeds < 3:
         return Verdict(expected="enough runs to see how far luck alone moves the result", got=seeds,
                        hint="One run is an anecdote, and two cannot tell which of them is the odd one.")
     return None

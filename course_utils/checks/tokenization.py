@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from itertools import pairwise
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils.checks.runner import Case, Exercise, Verdict
-from course_utils.checks.values import is_number, show
+from course_utils.checks.values import is_number, is_whole_number, show
 
 if TYPE_CHECKING:
     from course_utils.tokenization import WordPieceTokenizer
@@ -284,7 +283,7 @@ def _judge_plan(plan: Any) -> Verdict | None:
         return Verdict("two losses in nats, for 2,000 and for 8,000 tokens", plan["chance"],
                        "Who knows nothing gives each token the same probability. How surprised is he by any of them?")
     seeds = plan["num_seeds"]
-    if not isinstance(seeds, Integral) or isinstance(seeds, bool) or seeds < 3:
+    if not is_whole_number(seeds) or seeds < 3:
         return Verdict("enough runs to see how far luck alone moves the result", seeds,
                        "One run is an anecdote, and two cannot tell which of them is the odd one.")
     return None

@@ -46,6 +46,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def is_whole_number(value: Any) -> bool:
+    """Whether a value is a whole number, from NumPy as well; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def _same_array(got: Any, expected: Any) -> bool:
     try:
         one, other = (np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)

@@ -26,10 +26,9 @@ from typing import Any
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAYON_NUM_THREADS", "1")  # read when the library loads: one thread against one
 
-from measuring import machine
+from measuring import machine, tell
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from course_utils.checkpoint import write_json
 from course_utils.data import load_reviews
 from course_utils.subwords import learn_merges
 
@@ -135,9 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="where the record goes, as JSON")
     args = parser.parse_args(arguments)
     record = run(args)
-    print(report(record))
-    if args.output:
-        write_json(args.output, record)
+    tell(record, report, args.output)
     return 0
 
 

@@ -23,10 +23,9 @@ from typing import Any
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"  # read when the library loads: one thread against one
 
-from measuring import machine
+from measuring import machine, tell
 from tokenizers import Tokenizer
 
-from course_utils.checkpoint import write_json
 from course_utils.data import load_reviews
 from course_utils.tokenization import WordPieceTokenizer
 
@@ -118,9 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="where the record goes, as JSON")
     args = parser.parse_args(arguments)
     record = run(args)
-    print(report(record))
-    if args.output:
-        write_json(args.output, record)
+    tell(record, report, args.output)
     return int(record["differences"] > 0)
 
 

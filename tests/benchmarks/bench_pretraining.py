@@ -176,9 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="where the record goes, as JSON")
     args = parser.parse_args(arguments)
     record = run(args)
-    print(report(record))
-    if args.output:
-        checkpoint.write_json(args.output, record)
+    measuring.tell(record, report, args.output)
     return 0
 
 

@@ -25,7 +25,6 @@ from contenders import PAIRS, make_contenders, run_fit
 from measuring import BATCH_SIZE, CONFIG, NONE, SEED, Contender, Run, Setup, training_flops
 
 from course_utils import hardware, hub
-from course_utils.checkpoint import write_json
 from course_utils.classification import encode, start_from
 from course_utils.config import BertConfig, ClassificationConfig
 from course_utils.data import load_reviews
@@ -109,9 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"skipped: --checkpoint minilm needs the package {MINILM_PACKAGE}; give a folder or a name on the Hub")
         return 0
     record = run(args)
-    print(report(record))
-    if args.output:
-        write_json(args.output, record)
+    measuring.tell(record, report, args.output)
     return 0
 
 

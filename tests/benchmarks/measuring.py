@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,6 +18,7 @@ import transformers
 from torch import nn
 
 from course_utils import hardware
+from course_utils.checkpoint import write_json
 from course_utils.data import Features
 
 BATCH_SIZE, SEED = 32, 0
@@ -145,6 +147,13 @@ def outcome(contenders: Mapping[str, Contender], runs: Mapping[str, list[Run]], 
         "peak_share": {key: median(run[key] / run["seconds"] for run in runs["ours"]) / peak
                        for key in ("flops", "flops_with_padding")},
         **machine("torch", "transformers", "accelerate", "datasets")}
+
+
+def tell(record: dict[str, Any], report: Callable[[dict[str, Any]], str], output: Path | None) -> None:
+    """Print a record for people, and keep it if there is a place for it."""
+    print(report(record))
+    if output:
+        write_json(output, record)
 
 
 def machine(*packages: str) -> dict[str, Any]:
