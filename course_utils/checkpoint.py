@@ -178,7 +178,9 @@ def load_pretrained(folder: str | Path, dtype: torch.dtype = torch.float32, *, m
     folder = Path(folder).expanduser()
     config = read_config(folder)
     tensors = _read_weights(folder / "model.safetensors")
-    model = model_class(config, attention=attention).to(dtype)
+    labels = {"num_labels": tensors["classifier.bias"].numel()} if (
+        model_class is BertForSequenceClassification and "classifier.bias" in tensors) else {}
+    model = model_class(config, attention=attention, **labels).to(dtype)
     if model_class is BertModel:
         tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
     own = {their_name(name): name for name in _own_tensors(model)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import operator
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -140,11 +140,14 @@ def encode(tokenizer: transformers.PreTrainedTokenizerBase, texts: Sequence[str]
     return features
 
 
-def _collate(tokenizer: transformers.PreTrainedTokenizerBase, model: nn.Module, max_length: int) -> evaluation.Collate:
-    """Padding to a multiple of 16, or of less where that would exceed the model's positions."""
-    positions = getattr(model.config, "max_position_embeddings", math.inf)
-    multiple_of = 16 if math.ceil(max_length / 16) * 16 <= positions else math.gcd(16, positions)
-    return partial(data.collate, pad_token_id=tokenizer.pad_token_id, multiple_of=multiple_of)
+def _collate(tokenizer: transformers.PreTrainedTokenizerBase, model: nn.Module) -> evaluation.Collate:
+    """Padding with the tokenizer's token, within the model's positions."""
+    return partial(data.collate, pad_token_id=tokenizer.pad_token_id, limit=_positions(model))
+
+
+def _positions(model: nn.Module) -> int:
+    """How many tokens the model can number; where its config names no limit, as many as there may be."""
+    return getattr(model.config, "max_position_embeddings", sys.maxsize)
 
 
 def compute_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -182,7 +185,7 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     train_features, validation_features, scored_features = (
         encode(tokenizer, split["text"], split["label"], max_length=task.max_length, tail_share=task.tail_share)
         for split in splits)
-    collate = _collate(tokenizer, model, task.max_length)
+    collate = _collate(tokenizer, model)
 
     def measure(model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         now = evaluation.evaluate(model, validation_features, collate=collate, accelerator=accelerator)
@@ -274,11 +277,13 @@ def trained_cut(folder: Path) -> dict[str, Any]:
 
 def predict_probabilities(tokenizer: transformers.PreTrainedTokenizerBase, model: nn.Module, texts: Sequence[str], *,
                           max_length: int = 256, tail_share: float = 0.5) -> np.ndarray:
-    """Probability of each class, float32 [num_texts, num_labels]. Raises ValueError for a text that is empty."""
+    """Probability of each class, float32 [num_texts, num_labels]. Raises ValueError for a text that is empty.
+
+    A text is cut to max_length tokens, or to the model's positions where these are fewer.
+    """
     for number, text in enumerate(texts):
         if not clean(text):
             raise ValueError(f"text {number} is empty after cleaning: {text!r}; expected at least one word")
-    features = encode(tokenizer, texts, max_length=max_length, tail_share=tail_share)
-    collate = _collate(tokenizer, model, max_length)
-    logits = evaluation.predict_logits(model, features, collate=collate)
+    features = encode(tokenizer, texts, max_length=min(max_length, _positions(model)), tail_share=tail_share)
+    logits = evaluation.predict_logits(model, features, collate=_collate(tokenizer, model))
     return torch.from_numpy(logits).softmax(-1).numpy()

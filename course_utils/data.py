@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -255,15 +256,16 @@ def cut_text(text: str, spans: Sequence[tuple[int, int]], max_length: int, *, ta
     return f"{head} {tail}".strip()
 
 
-def collate(features: Sequence[Features], *, pad_token_id: int = 0, multiple_of: int = 16) -> dict[str, torch.Tensor]:
-    """Pad examples to the longest of them, rounded up to a multiple (few shapes keep the memory small).
+def collate(features: Sequence[Features], *, pad_token_id: int = 0, multiple_of: int = 16,
+            limit: int = sys.maxsize) -> dict[str, torch.Tensor]:
+    """Pad examples to the longest of them, rounded up to a multiple (few shapes keep the memory small) within `limit`.
 
     Returns int64 tensors `input_ids` and `attention_mask` (1 = real) of shape [batch_size, seq_length], and
     `token_type_ids` and `labels` where the examples have them: labels [batch_size] if each is one number,
     else [batch_size, seq_length], padded with -100 (= ignored).
     """
     longest = max(len(feature["input_ids"]) for feature in features)
-    seq_length = -(-longest // multiple_of) * multiple_of
+    seq_length = max(longest, min(limit, -(-longest // multiple_of) * multiple_of))
 
     def pad(rows: list[Sequence[int]], value: int) -> torch.Tensor:
         return torch.tensor([[*row, *[value] * (seq_length - len(row))] for row in rows])  # [batch, seq]

@@ -389,6 +389,8 @@ def test_transformers_reads_a_classifier_with_all_its_labels(num_labels, tmp_pat
     assert not loading["missing_keys"] and theirs.config.num_labels == num_labels
     assert theirs.config.id2label == {number: f"LABEL_{number}" for number in range(num_labels)}
     assert_same_logits(ours, theirs)
+    back = checkpoint.load_pretrained(tmp_path, model_class=BertForSequenceClassification)
+    assert same(weights(ours), weights(back))
 
 
 # --- tensors -----------------------------------------------------------------------------------------------------

@@ -345,10 +345,13 @@ def test_a_model_is_trained_and_used_up_to_its_last_position(tmp_path, monkeypat
     found = predict_probabilities(tokenizer, model, texts, **trained_cut(folder))
     alone = [predict_probabilities(tokenizer, model, [text], **trained_cut(folder))[0] for text in texts]
     np.testing.assert_allclose(found, alone, atol=1e-6)
+    (folder / "result.json").unlink()  # as in a folder that others made: no word of its length
+    assert trained_cut(folder) == {}
+    np.testing.assert_allclose(predict_probabilities(tokenizer, model, texts), found, atol=1e-6)
 
 
-@pytest.mark.parametrize(("max_length", "positions", "num_ids", "width"), [
-    (100, 100, 98, 100), (96, 100, 90, 96), (100, 512, 98, 112), (99, 99, 98, 98)])
-def test_padding_is_coarse_where_there_is_room_for_it(max_length, positions, num_ids, width):
-    collate = _collate(tiny_tokenizer(), tiny_model(max_position_embeddings=positions), max_length)
+@pytest.mark.parametrize(("positions", "num_ids", "width"), [
+    (100, 98, 100), (100, 90, 96), (512, 98, 112), (99, 98, 99), (99, 79, 80), (99, 99, 99)])
+def test_padding_is_coarse_where_there_is_room_for_it(positions, num_ids, width):
+    collate = _collate(tiny_tokenizer(), tiny_model(max_position_embeddings=positions))
     assert collate([{"input_ids": [5] * num_ids}])["input_ids"].shape == (1, width)
