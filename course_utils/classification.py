@@ -58,9 +58,8 @@ def start_from(name: str, texts: Sequence[str], config: ClassificationConfig, *,
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError(f"{name}: the tokenizer has {len(tokenizer):,} tokens, the model {model.config.vocab_size:,}; "
                          "they belong to different checkpoints")
-    positions = model.config.max_position_embeddings
-    if config.max_length > positions:
-        raise ValueError(f"max_length={config.max_length} exceeds the {positions} positions of {name}")
+    if config.max_length > _positions(model):
+        raise ValueError(f"max_length={config.max_length} exceeds the {_positions(model)} positions of {name}")
     model.config.id2label = dict(enumerate(data.LABEL_NAMES))
     model.config.label2id = {label: index for index, label in enumerate(data.LABEL_NAMES)}
     return tokenizer, model
