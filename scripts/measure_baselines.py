@@ -1,7 +1,7 @@
 """Measure TF-IDF with logistic regression, single words and word pairs, on a data set's official split.
 
 python scripts/measure_baselines.py --dataset imdb --output data/results/imdb_tfidf.json
-python scripts/measure_baselines.py --dataset imdb --max-length 256 --output data/results/imdb_tfidf_256.json
+python scripts/measure_baselines.py --dataset imdb --max-length 512 --output data/results/imdb_tfidf_512.json
 
 With --max-length it gets of each review what course-bert reads at this length: the first and the last tokens.
 """

@@ -65,13 +65,13 @@ class Recipe:
     seed: int = 0
 
 
-HIGHER_RATE = 3e-4  # less pre-training wants a higher rate: the trials of `labels` choose it for random weights
-STARTS: dict[str, dict[str, Any]] = {"random": {"start": "random"}, "early": {"start": "early"},
-                                     "middle": {"start": "middle"}, "final": {}}
+LOWER_RATE, HIGHER_RATE = 1e-4, 3e-4  # less pre-training wants the higher one, by the trials of `labels`
+STARTS: dict[str, dict[str, Any]] = {**{name: {"start": name} for name in ("random", "early", "middle", "late")},
+                                     "final": {}}
 TASKS = {"further tasks": {}, "further tasks, random start": {"start": "random", "learning_rate": HIGHER_RATE}}
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {  # question: choice: what it changes in the recipe
     "learning rate": {rate: {"learning_rate": float(rate)} for rate in ("3e-5", "1e-4", "3e-4", "1e-3", "3e-3")},
-    "checkpoint": STARTS,
+    "checkpoint": {name: {**start, "learning_rate": LOWER_RATE} for name, start in STARTS.items()},
     "checkpoint, higher rate": {name: {**start, "learning_rate": HIGHER_RATE} for name, start in STARTS.items()},
     "frozen layers": {"none": {}, "embeddings": {"frozen": 1}, "embeddings and 2 layers": {"frozen": 3},
                       "all but the head": {"frozen": EVERYTHING},
@@ -80,7 +80,8 @@ QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {  # question: choice: what it
     "layers removed": {"4 layers kept": {}, **{f"{count} layer{'s' * (count > 1)} kept": {"num_layers": count}
                                               for count in (3, 2, 1)}, "1 fresh layer on top": {"num_layers": 5}},
     "truncation": {"128, head and tail": {}, "128, head only": {"tail_share": 0.0},
-                   "128, tail only": {"tail_share": 1.0}, "256, head and tail": {"max_length": 256}},
+                   "128, tail only": {"tail_share": 1.0}, "256, head and tail": {"max_length": 256},
+                   "512, head and tail": {"max_length": 512}},
 }
 
 
@@ -381,7 +382,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--held-out-texts", type=int, default=1000, help="choices: to compare checkpoints' losses on")
     parser.add_argument("--tokens", type=int, default=0, help="choices: tokens that --checkpoint was pre-trained on")
     parser.add_argument("--earlier", nargs=3, action="append", default=[], metavar=("NAME", "TOKENS", "DIR"),
-                        help="choices: 'early' or 'middle', tokens it was pre-trained on, its folder")
+                        help="choices: 'early', 'middle' or 'late', tokens it was pre-trained on, its folder")
     return parser.parse_args(arguments)
 
 
@@ -405,7 +406,8 @@ def header(options: argparse.Namespace) -> Row:
              "choices": "One change at a time from a base recipe: 2 epochs, batches of 16, 128 tokens, head and tail, "
                         "the best learning rate of the first question. Scored on reviews held out of train, whose "
                         "texts pre-training has read without their labels; "
-                        f"'higher rate' and 'random start': a rate of {HIGHER_RATE:g}. 'further tasks': trained on the "
+                        f"'checkpoint': a rate of {LOWER_RATE:g}; 'higher rate' and 'random start': {HIGHER_RATE:g}. "
+                        "'further tasks': trained on the "
                         "course's own train split, scored on its test split. "
                         "train_seconds: processor time a thread, on a machine that did other work too."}
     sizes = {"labels": {"test_examples": options.test_examples}, "choices": {"train_examples": options.train_examples}}

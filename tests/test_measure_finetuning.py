@@ -187,7 +187,7 @@ def choices(folders, reviews, tmp_path_factory):
 
 def test_choices_answers_every_question(choices):
     wanted = {(question, choice, seed) for question, changes in script.QUESTIONS.items() for choice in changes
-              for seed in range(2) if choice != "early"}  # for which no folder was given
+              for seed in range(2) if choice not in ("early", "late")}  # no folder was given
     wanted |= {(question, task, seed) for question in ("further tasks", "further tasks, random start")
                for task in ("phenomenon", "second part follows") for seed in range(2)}
     assert {(row["question"], row["choice"], row["seed"]) for row in choices["rows"]} == wanted
@@ -201,11 +201,12 @@ def test_other_questions_use_the_best_rate(choices):
         if row["question"] == "learning rate":
             rates.setdefault(row["choice"], []).append(row["accuracy"])
     best = float(max(rates, key=lambda rate: sum(rates[rate])))
-    own = {"learning rate", "checkpoint, higher rate", "further tasks, random start"}
+    own = {"learning rate", "checkpoint", "checkpoint, higher rate", "further tasks, random start"}
     others = [row for row in choices["rows"] if row["question"] not in own and "rate" not in row["choice"]]
     assert {row["recipe"]["learning_rate"] for row in others} == {best}
-    higher = [row for row in choices["rows"] if row["question"] in own - {"learning rate"}]
-    assert {row["recipe"]["learning_rate"] for row in higher} == {3e-4}
+    fixed = {question: {row["recipe"]["learning_rate"] for row in choices["rows"] if row["question"] == question}
+             for question in own - {"learning rate"}}
+    assert fixed == {"checkpoint": {1e-4}, "checkpoint, higher rate": {3e-4}, "further tasks, random start": {3e-4}}
 
 
 def test_random_starts_are_random(choices):
@@ -216,7 +217,7 @@ def test_random_starts_are_random(choices):
 def test_equal_recipes_are_run_once(choices):
     kept = [[row["train_seconds"], row["accuracy"]] for row in choices["rows"]
             if (row["question"], row["choice"]) in (("frozen layers", "none"), ("pooling", "[CLS] with pooler"),
-                                                    ("checkpoint", "final")) and row["seed"] == 0]
+                                                    ("layers removed", "4 layers kept")) and row["seed"] == 0]
     assert len(kept) == 3 and kept[0] == kept[1] == kept[2]
 
 
