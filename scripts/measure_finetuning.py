@@ -71,8 +71,8 @@ STARTS: dict[str, dict[str, Any]] = {**{name: {"start": name} for name in ("rand
 TASKS = {"further tasks": {}, "further tasks, random start": {"start": "random", "learning_rate": HIGHER_RATE}}
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {  # question: choice: what it changes in the recipe
     "learning rate": {rate: {"learning_rate": float(rate)} for rate in ("3e-5", "1e-4", "3e-4", "1e-3", "3e-3")},
-    "checkpoint": {name: {**start, "learning_rate": LOWER_RATE} for name, start in STARTS.items()},
-    "checkpoint, higher rate": {name: {**start, "learning_rate": HIGHER_RATE} for name, start in STARTS.items()},
+    **{question: {name: {**start, "learning_rate": rate} for name, start in STARTS.items()}
+       for question, rate in (("checkpoint", LOWER_RATE), ("checkpoint, higher rate", HIGHER_RATE))},
     "frozen layers": {"none": {}, "embeddings": {"frozen": 1}, "embeddings and 2 layers": {"frozen": 3},
                       "all but the head": {"frozen": EVERYTHING},
                       "all but the head, rate 3e-3": {"frozen": EVERYTHING, "learning_rate": 3e-3}},
@@ -407,8 +407,7 @@ def header(options: argparse.Namespace) -> Row:
                         "the best learning rate of the first question. Scored on reviews held out of train, whose "
                         "texts pre-training has read without their labels; "
                         f"'checkpoint': a rate of {LOWER_RATE:g}; 'higher rate' and 'random start': {HIGHER_RATE:g}. "
-                        "'further tasks': trained on the "
-                        "course's own train split, scored on its test split. "
+                        "'further tasks': trained on the course's own train split, scored on its test split. "
                         "train_seconds: processor time a thread, on a machine that did other work too."}
     sizes = {"labels": {"test_examples": options.test_examples}, "choices": {"train_examples": options.train_examples}}
     return {"dataset": options.dataset, "max_length": options.max_length, **sizes[options.job],

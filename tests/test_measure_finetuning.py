@@ -219,6 +219,11 @@ def test_equal_recipes_are_run_once(choices):
             if (row["question"], row["choice"]) in (("frozen layers", "none"), ("pooling", "[CLS] with pooler"),
                                                     ("layers removed", "4 layers kept")) and row["seed"] == 0]
     assert len(kept) == 3 and kept[0] == kept[1] == kept[2]
+    for question, rate in (("checkpoint", "1e-4"), ("checkpoint, higher rate", "3e-4")):
+        final, of_rate = ([[row["train_seconds"], row["accuracy"]] for row in choices["rows"]
+                           if (row["question"], row["choice"]) == place]
+                          for place in ((question, "final"), ("learning rate", rate)))
+        assert len(final) == 2 and final == of_rate
 
 
 def test_checkpoints_are_told_with_their_tokens_and_loss(choices):
