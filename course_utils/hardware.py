@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import platform
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,9 @@ class Hardware:
 def available_cores() -> int:
     """CPU cores that this process may use: its affinity and its container's quota (cgroup v2)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
+    with suppress(OSError, ValueError):  # no cgroup, or quota "max": no limit
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup, or quota "max": no limit
-        pass
     return cores
 
 
@@ -71,11 +71,9 @@ def find_device() -> str:
 def describe() -> dict[str, str]:
     """This machine in words, for the record beside a result."""
     processor = platform.processor() or platform.machine()
-    try:
+    with suppress(OSError, StopIteration):  # Linux alone has it
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     words = {"processor": processor, "cores": str(available_cores()), "system": platform.system()}
     if torch.cuda.is_available():
         words["gpu"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
@@ -116,6 +114,12 @@ def unwrap(model: nn.Module) -> None:
         model.forward = vars(model).pop("_original_forward")
 
 
+def release_freed_memory() -> None:
+    """Give back to the system what glibc keeps of freed memory: after training, as much as the training took."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on any device; of torch's errors on a CPU, only the words tell."""
     words = "out of memory|(can't allocate|not enough) memory"
@@ -130,15 +134,14 @@ def choose(step: Callable[[], object], *, precision: str = "auto", num_threads: 
     Sets torch's number of threads to the choice. Raises ValueError for fp16 on a CPU.
     """
     device = find_device()
-    cores = available_threads()
+    most = num_threads or available_threads()
     if precision == "fp16" and device == "cpu":
         raise ValueError('precision "fp16" needs a GPU; on a CPU take "bf16" or "fp32", or let "auto" measure')
     if device != "cpu":
-        threads = num_threads or cores
-        torch.set_num_threads(threads)
-        return _gpu_choice(device, precision, threads)
+        torch.set_num_threads(most)
+        return _gpu_choice(device, precision, most)
     precisions = ["fp32", "bf16"] if precision == "auto" else [precision]
-    threads = sorted({cores, max(1, cores // 2)}, reverse=True) if num_threads == 0 else [num_threads]
+    threads = [num_threads] if num_threads else sorted({most, max(1, most // 2)}, reverse=True)
     combinations = [(p, t) for t in threads for p in precisions]
     best, reason = combinations[0], "as asked for"
     if len(combinations) > 1:

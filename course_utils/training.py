@@ -107,6 +107,7 @@ def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, 
         raise
     finally:
         hardware.unwrap(model)
+        hardware.release_freed_memory()
 
 
 class _Run:

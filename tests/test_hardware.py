@@ -1,8 +1,11 @@
 """The choice of precision and threads: what was asked for is honoured, and a measurement decides the rest."""
 
+import platform
+import re
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,6 +158,22 @@ def test_unwrap_undoes_what_accelerate_does():
     model(ids)
     assert seen == [True, False]
     assert "_is_accelerate_prepared" not in vars(model)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc, which keeps freed memory")
+def test_freed_memory_is_given_back():
+    blocks = [torch.ones(25_000) for _ in range(1000)]  # 100 kB each, too small to be given back one by one
+    last = torch.ones(25_000)  # as long as it lives, the heap cannot shrink from its end
+    full = resident_kibibytes()
+    blocks.clear()
+    kept = resident_kibibytes()
+    hardware.release_freed_memory()
+    assert kept > full - 20_000 and resident_kibibytes() < full - 60_000
+    assert last.sum() == 25_000
+
+
+def resident_kibibytes() -> int:
+    return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text()).group(1))
 
 
 def test_out_of_memory_is_told_from_other_errors():
