@@ -188,30 +188,31 @@ def choices(folders, reviews, tmp_path_factory):
 def test_choices_answers_every_question(choices):
     wanted = {(question, choice, seed) for question, changes in script.QUESTIONS.items() for choice in changes
               for seed in range(2) if choice not in ("early", "late")}  # no folder was given
-    wanted |= {(question, task, seed) for question in ("further tasks", "further tasks, random start")
-               for task in ("phenomenon", "second part follows") for seed in range(2)}
+    wanted |= {(f"further tasks{start}, rate {rate}", task, seed) for start in ("", ", random start")
+               for rate in ("0.0001", "0.0003", "0.001") for task in ("phenomenon", "second part follows")
+               for seed in range(2)}
     assert {(row["question"], row["choice"], row["seed"]) for row in choices["rows"]} == wanted
     assert all(0 <= row.get("accuracy", row.get("share_right")) <= 1 for row in choices["rows"])
     assert "--tokens 900 --earlier middle 500 $MIDDLE --output $OUTPUT" in choices["command"]
 
 
-def test_other_questions_use_the_best_rate(choices):
+def test_questions_use_the_rate_in_their_name_or_the_best(choices):
     rates = {}
     for row in choices["rows"]:
         if row["question"] == "learning rate":
             rates.setdefault(row["choice"], []).append(row["accuracy"])
     best = float(max(rates, key=lambda rate: sum(rates[rate])))
-    own = {"learning rate", "checkpoint", "checkpoint, higher rate", "further tasks, random start"}
-    others = [row for row in choices["rows"] if row["question"] not in own and "rate" not in row["choice"]]
+    others = [row for row in choices["rows"] if "rate" not in row["question"] + row["choice"]]
     assert {row["recipe"]["learning_rate"] for row in others} == {best}
-    fixed = {question: {row["recipe"]["learning_rate"] for row in choices["rows"] if row["question"] == question}
-             for question in own - {"learning rate"}}
-    assert fixed == {"checkpoint": {1e-4}, "checkpoint, higher rate": {3e-4}, "further tasks, random start": {3e-4}}
+    named = [(row["question"].split("rate ")[1], row["recipe"]["learning_rate"]) for row in choices["rows"]
+             if ", rate" in row["question"]]
+    assert all(float(name) == rate for name, rate in named) and {rate for _, rate in named} == {1e-4, 3e-4, 1e-3}
 
 
 def test_random_starts_are_random(choices):
-    starts = {row["question"]: row["recipe"]["start"] for row in choices["rows"] if "tasks" in row["question"]}
-    assert starts == {"further tasks": "course-bert", "further tasks, random start": "random"}
+    starts = {(row["question"].split(", rate")[0], row["recipe"]["start"]) for row in choices["rows"]
+              if "tasks" in row["question"]}
+    assert starts == {("further tasks", "course-bert"), ("further tasks, random start", "random")}
 
 
 def test_equal_recipes_are_run_once(choices):
@@ -219,7 +220,7 @@ def test_equal_recipes_are_run_once(choices):
             if (row["question"], row["choice"]) in (("frozen layers", "none"), ("pooling", "[CLS] with pooler"),
                                                     ("layers removed", "4 layers kept")) and row["seed"] == 0]
     assert len(kept) == 3 and kept[0] == kept[1] == kept[2]
-    for question, rate in (("checkpoint", "1e-4"), ("checkpoint, higher rate", "3e-4")):
+    for question, rate in (("checkpoint, rate 0.0001", "1e-4"), ("checkpoint, rate 0.001", "1e-3")):
         final, of_rate = ([[row["train_seconds"], row["accuracy"]] for row in choices["rows"]
                            if (row["question"], row["choice"]) == place]
                           for place in ((question, "final"), ("learning rate", rate)))
@@ -228,16 +229,17 @@ def test_equal_recipes_are_run_once(choices):
 
 def test_checkpoints_are_told_with_their_tokens_and_loss(choices):
     facts = {row["choice"]: (row["pretraining_tokens"], row["held_out_loss"]) for row in choices["rows"]
-             if row["question"] == "checkpoint"}
+             if row["question"] == "checkpoint, rate 0.0003"}
     assert {name: tokens for name, (tokens, _) in facts.items()} == {"random": 0, "middle": 500, "final": 900}
     losses = [loss for _, loss in facts.values()]
     assert len(set(losses)) == 3 and all(3 < loss < 6 for loss in losses)  # none of them learnt: about ln 120 = 4.8
 
 
 def test_further_tasks_stand_beside_a_baseline(choices):
-    rows = {row["choice"]: row for row in choices["rows"] if row["question"] == "further tasks"}
+    rows = {row["choice"]: row for row in choices["rows"] if row["question"] == "further tasks, rate 0.0001"}
     for row in rows.values():
-        assert 0 <= row["baseline_accuracy"] <= 1 and row["train_examples"] == row["test_examples"] == 32
+        assert 0 <= row["baseline_accuracy"] <= 1 and 0 <= row["recall"] <= 1
+        assert row["train_examples"] == row["test_examples"] == 32
         assert row["num_labels"] == 2 and row["majority_share"] >= 0.5
 
 

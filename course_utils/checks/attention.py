@@ -86,12 +86,16 @@ def _masked_shares_cases() -> list[Case]:
         Case(args=(np.zeros((1, 2, 2)), np.array([[1, 1]]), False), hint="Nothing to hide: the plain softmax."),
         Case(args=(np.zeros((1, 2, 2)), np.array([[1, 0]]), False),
              hint="The second token is padding, so everybody listens to the first alone. Do the rows still sum to 1? "
-                  "A mask after the softmax takes shares away and gives them to nobody."),
+                  "A mask after the softmax takes shares away and gives them to nobody. And a column is hidden, "
+                  "not a row."),
         Case(args=(np.zeros((1, 3, 3)), np.array([[1, 1, 1]]), True),
              hint="The first word hears itself only, the last one hears all. Which triangle is that, and does the "
                   "diagonal belong to it?"),
         Case(args=(rng.normal(size=(3, 4, 4)), ragged, False),
              hint="Hide those who would be heard: a whole column of each text's table, whoever listens."),
+        Case(args=(rng.normal(size=(1, 3, 3)) + np.array([0, 0, 1e6]), np.array([[1, 1, 0]]), False),
+             hint="What is hidden may have the highest score of all: it must be gone before the largest is looked "
+                  "for."),
         Case(args=(rng.normal(size=(3, 4, 4)), ragged, True), hint="Padding and the future, both at once."),
         Case(args=(rng.normal(size=(1, 3, 3)) - 1e6, np.array([[1, 1, 0]]), False),
              hint="All scores lie near minus a million here. What is hidden must be lower than any score, and the "
@@ -154,12 +158,13 @@ def _attention_gradients_cases() -> list[Case]:
         Case(args=(one, one, one, np.array([[3.0]])),
              hint="One word alone gives itself all its attention, whatever the score. So query and key change "
                   "nothing; the value does."),
-        Case(args=(0 * two, 0 * two, two, np.array([[1.0], [0.0]])),
-             hint="All shares are one half. Only the first word's context counts, and it hears both values: what "
-                  "does each value get?"),
+        Case(args=(np.array([[0.0], [1.0]]), np.array([[2.0], [0.0]]), 0 * two, np.array([[1.0], [0.0]])),
+             hint="Both values are 0, so only they have a gradient. Only the first word's context counts, and it hears "
+                  "both values, half and half: what does each value get, from those who listen to it?"),
         Case(args=(two, np.array([[1.0], [0.0]]), two, np.array([[1.0], [-1.0]])),
-             hint="Through which table do query and key reach the loss? A key is met by all queries, so its gradient "
-                  "sums over those who listen: a transposed table."),
+             hint="Through which table do query and key reach the loss? Result 1: the softmax backwards, row by row, "
+                  "less the row's average. Results 2 and 3: a key and a value are met by all queries, so they sum over "
+                  "those who listen, a transposed table."),
         Case(args=tuple(rng.normal(size=(4, 3, 4))),
              hint="With four numbers a query, the scores were divided. The chain rule meets that division, too, once."),
         Case(args=tuple(rng.normal(size=(4, 6, 2))), hint="Each row of the softmax has an average of its own."),

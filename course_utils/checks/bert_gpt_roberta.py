@@ -31,7 +31,7 @@ def _prefix_cases() -> list[Case]:
              hint="Everything is prefix: each token sees each other, as in BERT."),
         Case(args=(np.array([[1, 1, 1, 1]]), np.array([2])),
              hint="Within the prefix all see each other, later ones too. Nobody sees what comes later in the rest."),
-        Case(args=(np.array([[1, 1, 1, 0], [1, 1, 1, 1]]), np.array([2, 1])),
+        Case(args=(np.array([[1, 1, 0], [1, 1, 1]]), np.array([1, 3])),
              hint="Each text has its own prefix; and padding is seen by nobody, whatever it may see itself."),
         Case(args=(np.array([[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]), np.array([2, 0])),
              hint="A column of padding is hidden in every row, those of padding included."),
@@ -59,7 +59,7 @@ def _loss_cases() -> list[Case]:
     return [
         Case(args=(sure[[1, 2, 3]][None], np.array([[0, 1, 2]]), np.ones((1, 3), dtype=int)),
              hint="Row i of the logits speaks about token i + 1. Here each row is nearly sure of the right one: the "
-                  "loss is nearly 0."),
+                  "loss is nearly 0. It is the mean, in nats, over the tokens that are asked for."),
         Case(args=(np.zeros((1, 3, 4)), np.array([[3, 1, 2]]), np.ones((1, 3), dtype=int)),
              hint="Equal logits over four tokens: ln 4 for each token that is asked. How many are asked, of three?"),
         Case(args=(rng.normal(size=(1, 5, 6)), np.array([[2, 4, 5, 1, 3]]), np.ones((1, 5), dtype=int)),
@@ -68,7 +68,7 @@ def _loss_cases() -> list[Case]:
         Case(args=(rng.normal(size=(2, 4, 5)), np.array([[2, 4, 3, 0], [2, 1, 0, 0]]),
                    np.array([[1, 1, 1, 0], [1, 1, 0, 0]])),
              hint="Padding is no token to be guessed: what counts is whether the token that is asked for is real. The "
-                  "mean is over those."),
+                  "mean is over those, one mean for all texts together."),
         Case(args=(rng.normal(size=(2, 5, 7)), np.array([[2, 0, 4, 0, 3], [2, 0, 3, 0, 0]]),
                    np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])),
              hint="The id 0 may be a real token here: only attention_mask says what is padding. And the mean is over "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from course_utils.checks.runner import Case, Exercise
+from course_utils.checks.values import is_exactly, is_whole_number
 
 Array = np.ndarray
 
@@ -43,7 +44,7 @@ def _pooled(sequence_output: Array, weight: Array, bias: Array) -> Array:
 def _pooler_cases() -> list[Case]:
     rng = np.random.default_rng(0)
     return [
-        Case(args=(np.array([[[2.0]]]), np.array([[0.5]]), np.array([0.0])),
+        Case(args=(np.array([[[2.0]]]), np.array([[0.5]]), np.array([-0.25])),
              hint="One text, one token, one number: multiply, add, and bend. What keeps the result between -1 and 1?"),
         Case(args=(np.array([[[1.0], [5.0]]]), np.array([[1.0]]), np.array([-0.5])),
              hint="Two tokens: only one of them speaks for the text. Which place is [CLS] at?"),
@@ -72,9 +73,11 @@ def _albert_hint(got: Any) -> str | None:
         right - _POOLER: "The pooler is missing.",
         right - 4 * _H: "Each layer has two LayerNorms.",
         right - 2 * _H: "Each layer has two LayerNorms, and each of them two vectors.",
+        (_V + _P + _S) * _H + 2 * _H + 12 * _LAYER + _POOLER:
+            "That is how BERT would count. ALBERT's tables are E numbers wide, and one layer is used twelve times.",
         (_V + _P + _S) * _H + 2 * _H + _LAYER + _POOLER: "The tables are E numbers wide, not h.",
     }
-    return known.get(got) if isinstance(got, int) else None
+    return known.get(got) if is_whole_number(got) else None
 
 
 # --- 05.4: the memory of training --------------------------------------------------------------------------------
@@ -98,7 +101,7 @@ def _memory_hint(got: Any) -> str | None:
             return "The body alone, without the heads of pre-training."
         if abs(got / (16 * _BASE) - 1) < 0.02:
             return "Right, but rounded: to the byte, please."
-    return known.get(got) if isinstance(got, int) else None
+    return known.get(got) if is_whole_number(got) else None
 
 
 # --- 05.5: a config from shapes ----------------------------------------------------------------------------------
@@ -133,7 +136,8 @@ def _shapes(vocab_size: int, hidden_size: int, num_layers: int, intermediate_siz
 def _shape_cases() -> list[Case]:
     return [
         Case(args=(_shapes(100, 8, 1, 32, 16),), hint="Which tensor has a row for each token, and which one for each "
-             "position? The first number of a table's shape counts its rows."),
+             "position? The first number of a table's shape counts its rows. Five sizes, each "
+             "under its name in BertConfig, and nothing else."),
         Case(args=(_shapes(100, 8, 3, 32, 16),), hint="Each layer's names hold its number; they start at 0."),
         Case(args=(_shapes(50, 12, 2, 20, 64),), hint="intermediate_size is usually four times hidden_size, but not "
              "always: look it up. Torch's layout is [out, in]."),
@@ -171,6 +175,9 @@ def _cross_entropy_cases() -> list[Case]:
              hint="In Python, -100 and -1 are places counted from the end: take out what is not asked first."),
         Case(args=(np.array([[1000.0, 998.0] + [-1000.0] * 3, [-1000.0] + [0.0] * 4]), np.array([1, 1])),
              hint="The exponential of 1000 is more than a computer can hold. What may one subtract from a whole row?"),
+        Case(args=(np.array([[1000.0, 0.0]]), np.array([1])),
+             hint="A probability can be too small to be stored, and 0 has no logarithm: take the logarithm on paper, "
+                  "-z_y + ln(sum of all e^z)."),
     ]
 
 
@@ -180,9 +187,11 @@ EXERCISES = {
     "2": Exercise(title="The pooler", reference=_pooled, cases=_pooler_cases,
                   hint="A dense layer and tanh, on one row of each text."),
     "3": Exercise(title="Parameters of ALBERT", value=lambda: _TABLES + _WIDENING + _LAYER + _POOLER,
-                  hints_for=_albert_hint, hint="Part by part: three narrow tables and their LayerNorm, the widening "
-                  "layer, one layer as in BERT, the pooler. Each dense layer has a bias."),
-    "4": Exercise(title="The memory of training", value=lambda: 16 * _BASE, hints_for=_memory_hint,
+                  same=is_exactly, hints_for=_albert_hint,
+                  hint="Part by part: three narrow tables and their LayerNorm, the widening layer, one layer as in "
+                  "BERT, the pooler. Each dense layer has a bias."),
+    "4": Exercise(title="The memory of training", value=lambda: 16 * _BASE, same=is_exactly,
+                  hints_for=_memory_hint,
                   hint="How many numbers for each parameter, and how many bytes is each of them?"),
     "5": Exercise(title="A config from shapes", reference=_config, cases=_shape_cases,
                   show=lambda value: f"the shapes of {len(value)} tensors" if isinstance(value, Mapping)

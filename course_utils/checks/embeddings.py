@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from course_utils.checks.runner import Case, Exercise, Verdict
-from course_utils.checks.values import is_whole_number
+from course_utils.checks.values import is_exactly, is_whole_number
 
 Array = np.ndarray
 
@@ -22,7 +22,8 @@ def _lookup(ids: Array, table: Array) -> Array:
 def _lookup_cases() -> list[Case]:
     table = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     return [
-        Case(args=(np.array([1]), table), hint="One token: one row, with a single 1 at the place of its id."),
+        Case(args=(np.array([1]), table), hint="One token: one row, with a single 1 at the place of its "
+             "id. The row is as long as the table has rows."),
         Case(args=(np.array([2, 0]), table), hint="Row after row: each token's one-hot vector in the tokens' order. "
              "How many columns must it have to be multiplied by the table?"),
         Case(args=(np.array([1, 1, 0, 2, 1]), table), hint="A token may come several times."),
@@ -47,7 +48,7 @@ def _gradient_cases() -> list[Case]:
     return [
         Case(args=(np.array([1.0]), np.array([0.0]), np.array([[0.0]])),
              hint="All scores are 0 here, so every σ is one half. The errors of the real pair and of the noise differ "
-                  "in sign."),
+                  "in sign. And each gradient has the shape of what it belongs to."),
         Case(args=(np.array([1.0, 0.0]), np.array([0.0, 2.0]), np.array([[2.0, 0.0]])),
              hint="Each score is a dot product with the centre. Which vector does each error multiply?"),
         Case(args=(rng.normal(size=3), rng.normal(size=3), rng.normal(size=(4, 3))),
@@ -93,7 +94,7 @@ def _count_hint(got: Any) -> str | None:
         _ROWS * _HIDDEN + 2: "LayerNorm's scale and centre are no single numbers: one for each number of a vector.",
         _ROWS * _HIDDEN + _HIDDEN: "LayerNorm has a scale for each number, and something else for each number.",
     }
-    return known.get(got) if isinstance(got, int) else None
+    return known.get(got) if is_whole_number(got) else None
 
 
 # --- 03.5: LayerNorm ---------------------------------------------------------------------------------------------
@@ -132,15 +133,18 @@ def _judge_plan(plan: Any) -> Verdict | None:
     if plan["change"] != "window":
         return Verdict(expected="the setting that the suspicion is about", got=plan["change"],
                        hint="Read the suspicion again: which number is small in one run and large in the other?")
-    values = list(plan["values"]) if isinstance(plan["values"], list | tuple | range | Array) else []
+    values = list(plan["values"]) if isinstance(plan["values"], list | tuple | set | range | Array) else []
     sizes = {value for value in values if is_whole_number(value) and value > 0}
     if len(sizes) < 2 or len(sizes) != len(values) or max(sizes) < 2 * min(sizes):
         return Verdict(expected="two or more different whole numbers above 0, the largest at least twice the smallest",
                        got=plan["values"], hint="To see a difference, compare what differs clearly.")
-    if "neighbours" not in str(plan["measure"]):
-        return Verdict(expected="a measure that asks all runs the same question", got=plan["measure"],
+    measure = plan["measure"]
+    if not isinstance(measure, str) or "neighbours" not in measure or "loss" in measure:
+        return Verdict(expected="a measure that asks all runs the same question", got=measure,
                        hint="With another window the pairs are other pairs. Is a loss on other pairs comparable?")
     seeds = plan["num_seeds"]
+    if isinstance(seeds, list | tuple | set | range | Array):
+        return Verdict(expected="one number: how many", got=seeds, hint="How many runs of each setting, not which.")
     if not is_whole_number(seeds) or seeds < 3:
         return Verdict(expected="enough runs to see how far luck alone moves the result", got=seeds,
                        hint="One run is an anecdote, and two cannot tell which of them is the odd one.")
@@ -155,7 +159,8 @@ EXERCISES = {
     "3": Exercise(title="A mean without padding", reference=_mean_vectors, cases=_mean_cases,
                   hint="Padding must count neither in the sum nor in the number one divides by."),
     "4": Exercise(title="Parameters of BERT's input", value=lambda: _ROWS * _HIDDEN + 2 * _HIDDEN,
-                  hints_for=_count_hint, hint="Rows times columns for each table; then LayerNorm's two vectors."),
+                  same=is_exactly, hints_for=_count_hint,
+                  hint="Rows times columns for each table; then LayerNorm's two vectors."),
     "5": Exercise(title="LayerNorm, mended", reference=_layer_norm, cases=_layer_norm_cases,
                   hint="Compare with the formula: the axis, the divisor, the place of eps."),
     "6": Exercise(title="Plan of an experiment", judge=_judge_plan),

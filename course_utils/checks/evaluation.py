@@ -53,6 +53,8 @@ def _threshold_cases() -> list[Case]:
              hint="A half of three is one and a half: one is not enough, so it takes two."),
         Case(args=(np.array([0.4, 0.8, 0.8, 0.8]), np.array([True] * 4), 0.25),
              hint="Ties: who reaches the threshold is found, three at once here."),
+        Case(args=(np.array([0.9, 0.5, 0.5, 0.5]), np.array([True] * 4), 0.5),
+             hint="Four complaints, though three have the same score: half of four is two."),
         Case(args=(scores, wanted, 0.9), hint="Put the complaints in order, the highest score first. How many must be "
                                               "in?"),
     ]
@@ -82,7 +84,8 @@ def _mcnemar_cases() -> list[Case]:
     return [
         Case(args=([True, False], [False, True]), hint="Each has one review that the other has not: as even as can be, "
              "and a probability is at most 1."),
-        Case(args=_answers(18, 0, 6, 0), hint="Six coins, all on one side: that is 1/64 on either side."),
+        Case(args=_answers(18, 0, 6, 0), hint="Six coins, all on one side: that is 1/64 on either side. And what "
+             "only the first has right comes first."),
         Case(args=_answers(900, 5, 15, 80), hint="Reviews on which both are right, or both wrong, tell nothing about "
              "which is better."),
         Case(args=_answers(10, 15, 5, 3), hint="The order is: only the first, only the second. A test on two sides "
@@ -173,6 +176,9 @@ def _temperature_cases() -> list[Case]:
              hint="One sure answer is wrong. Cross-entropy asks what was said of the label, and does not forgive a 0."),
         Case(args=(np.array([[2000.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), np.array([0, 1, 1]), np.array([1.0, 3.0])),
              hint="The exponential of 2000 is more than a computer can hold. What may one subtract from a whole row?"),
+        Case(args=(np.array([[2000.0, 0.0], [0.0, 1.0]]), np.array([1, 1]), np.array([1.0, 2.0])),
+             hint="Sure, and wrong: a loss of 2,000 nats, at temperature 2 of 1,000. As a probability both are 0, "
+                  "which has no logarithm: stay with logarithms all the way."),
         Case(args=(np.array([[2000.0, 1999.0], [2000.0, 1999.0]]), np.array([0, 1]), np.array([1.0, 8.0])),
              hint="Large numbers may differ by little, and that little is what counts: cut nothing off."),
     ]

@@ -73,14 +73,14 @@ def _loop_cases() -> list[Case]:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(12, 3))
     labels = (inputs @ np.array([1.0, -2.0, 0.5]) > 0).astype(int)
-    one, alternating = np.ones((1, 1)), np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+    one, alternating = np.ones((1, 1)), np.array([[2.0, 0.0], [0.0, 2.0]] * 2)
     return [
         Case(args=(np.array([[1.0], [-1.0]]), np.array([1, 0]), one, 0.5),
              hint="One update and no dropout: here nothing is wrong yet."),
         Case(args=(np.array([[1.0], [-1.0]]), np.array([1, 0]), np.ones((3, 1)), 0.5),
              hint="Three updates, no dropout. What does the second update still know of the first one's gradient?"),
         Case(args=(np.array([[1.0, 2.0], [2.0, -1.0], [-1.0, -3.0]]), np.array([1, 1, 0]), alternating, 0.5),
-             hint="Dropout is for training. With which inputs is the model scored?"),
+             hint="Dropout is for training: the updates see the masked inputs, the score the whole ones."),
         Case(args=(inputs, labels, 2.0 * (rng.random((8, 3)) < 0.5), 0.3),
              hint="Both mistakes, on more examples: each update from its own gradient, the score without dropout."),
     ]
@@ -105,6 +105,7 @@ def _cosine_cases() -> list[Case]:
         Case(args=(4, 10, 4, 2.0, 0.0), hint="The first update after the warm-up has the peak: the cosine starts here, "
              "not at update 0."),
         Case(args=(5, 10, 0, 1.0, 0.0), hint="Half-way down, a half wave of the cosine is at its middle."),
+        Case(args=(2, 8, 0, 1.0, 0.0), hint="A wave is no straight line: after a quarter of the way, most is left."),
         Case(args=(8, 10, 2, 3.0, 0.1), hint="It comes down to floor times the peak, not to 0. How much is left to be "
              "given up on the way?"),
         Case(args=(9, 10, 2, 3.0, 0.1), hint="The last update is one before the end of the wave."),
@@ -167,6 +168,8 @@ def _pool_cases() -> list[Case]:
         Case(args=(-one, np.array([[1, 1, 0]]), "max"), hint="All numbers are below 0 here, so a padded 0 would win."),
         Case(args=(np.array([[[1.0], [3.0], [np.nan]]]), np.array([[1, 1, 0]]), "mean"),
              hint="What stands at padded places must not matter, whatever it is: nan times 0 is nan."),
+        Case(args=(np.array([[[1.0], [3.0], [np.nan]]]), np.array([[1, 1, 0]]), "max"),
+             hint="nan less any number is nan, too: put something else in its place."),
         Case(args=(states, ragged, "mean"), hint="Each text is divided by its own number of tokens."),
         Case(args=(states, ragged, "max"), hint="Each of the hidden_size numbers has a largest of its own."),
     ]
@@ -188,16 +191,18 @@ def _choose_cases() -> list[Case]:
     return [
         Case(args=({"a": ([0.80, 0.82], 10.0), "b": ([0.90, 0.91], 99.0)},),
              hint="Ten points apart, with hardly any spread: here the price does not matter."),
-        Case(args=({"a": ([0.88, 0.92], 10.0), "b": ([0.90, 0.91], 99.0)},),
-             hint="The means are half a point apart, and the seeds scatter by more. If nobody can tell which is "
-                  "better, what decides?"),
+        Case(args=({"a": ([0.86, 0.92], 10.0), "b": ([0.90, 0.91], 99.0)},),
+             hint="The means are one and a half points apart, and the seeds of a scatter by more. If nobody can tell "
+                  "which is better, what decides?"),
         Case(args=({"b": ([0.90, 0.91], 99.0), "a": ([0.88, 0.92], 10.0), "c": ([0.50, 0.51], 1.0)},),
              hint="Cheapest of those that are as good as the best; the cheapest of all is no bargain."),
-        Case(args=({"a": ([0.899, 0.900, 0.901], 5.0), "b": ([0.90, 0.91, 0.92], 50.0)},),
+        Case(args=({"b": ([0.920, 0.921], 50.0), "c": ([0.890, 0.930], 80.0), "a": ([0.900, 0.901], 5.0)},),
+             hint="The best has the highest mean; c only has the luckiest seed."),
+        Case(args=({"a": ([0.901, 0.902, 0.903], 5.0), "b": ([0.90, 0.91, 0.92], 50.0)},),
              hint="The spread of b counts, too: the variance of a difference is the sum of both variances. And a mean "
-                  "of n seeds varies by the n-th part of what one seed does."),
+                  "of k seeds varies by the k-th part of what one seed does."),
         Case(args=({"a": ([0.90, 0.92], 5.0), "b": ([0.922, 0.942], 50.0)},),
-             hint="From two seeds the standard deviation is estimated with n - 1 below the fraction bar."),
+             hint="From two seeds the standard deviation is estimated with k - 1 below the fraction bar."),
         Case(args=({"a": ([0.900, 0.910, 0.905, 0.905], 5.0), "b": ([0.907, 0.917, 0.912, 0.912], 50.0)},),
              hint="Four seeds: the error of a mean is smaller than that of one seed. Seven tenths of a point are much "
                   "here."),

@@ -23,7 +23,8 @@ def _steps_cases() -> list[Case]:
         Case(args=(65, 32, 1, 0.0), hint="One review is left over after two full batches. It is trained on as well."),
         Case(args=(65, 32, 3, 0.0), hint="Each epoch ends with a small batch of its own: no batch reaches into the "
                                          "next epoch."),
-        Case(args=(25_000, 32, 2, 0.1), hint="The warm-up is a share of all updates, not of one epoch's."),
+        Case(args=(25_000, 32, 2, 0.1), hint="The warm-up is a tenth of all 1,564 updates, not of one "
+                                                 "epoch's, and counts whole ones only."),
         Case(args=(100, 32, 5, 0.19), hint="A warm-up of 3.8 updates: only whole ones count, and rounding is not asked "
                                            "for."),
     ]
@@ -115,7 +116,7 @@ def _errors_apart_cases() -> list[Case]:
     return [
         Case(args=(0.5, 0.5, 100), hint="No difference is no standard error apart."),
         Case(args=(0.6, 0.5, 100), hint="The variances of both accuracies add up, p(1 - p)/n each; then the root. Is "
-                                        "there one root, or two?"),
+                                        "there one root, or two? And the distance has no sign."),
         Case(args=(0.5, 0.6, 100), hint="How far apart two numbers are does not depend on which one comes first."),
         Case(args=(0.888, 0.875, 2500), hint="Two trials of section 9, as shares of 1, not in percent."),
         Case(args=(0.9346, 0.9068, 25_000), hint="Ten times as many reviews: the error falls with the root of their "

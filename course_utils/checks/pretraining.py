@@ -185,7 +185,8 @@ def _whole_word_cases() -> list[Case]:
         Case(args=(["[CLS]", "a", "##b", "##c", ".", "[SEP]"],), hint="Special tokens are in no group, the full stop "
              "is one by itself, and places count all tokens."),
         Case(args=(["[CLS]", "a", "[SEP]", "##b", "c", "##d", "[SEP]", "[PAD]", "[PAD]"],),
-             hint="A text that was cut within a word may begin with ##: it is no part of what stands before [SEP]."),
+             hint="A text that was cut within a word may begin with ##: it is no part of what stands before [SEP], and "
+             "begins a group."),
         Case(args=(["[CLS]", "[SEP]"],), hint="No word at all."),
         Case(args=(["[CLS]", "##ing", "on", "[SEP]"],), hint="The text begins within a word, with nothing to go on "
              "from. What is left of the word is a group all the same."),
@@ -195,7 +196,7 @@ def _whole_word_cases() -> list[Case]:
 
 
 EXERCISES = {
-    "1": Exercise(title="Labels", reference=_labels, cases=_label_cases,
+    "1": Exercise(title="Labels", reference=_labels, cases=_label_cases, keeps_arguments=True,
                   hint="The true id where a token is asked, -100 elsewhere."),
     "2": Exercise(title="Corruption", reference=_corrupt, cases=_corrupt_cases, keeps_arguments=True,
                   hint="Two arrays: the corrupted ids and the labels."),

@@ -51,6 +51,11 @@ def is_whole_number(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def is_exactly(got: Any, expected: int) -> bool:
+    """Whether a value is this whole number to its last digit, where `same` would let a rounded one pass."""
+    return same(got, expected) and float(got) == expected
+
+
 def _same_array(got: Any, expected: Any) -> bool:
     try:
         one, other = (np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -81,8 +86,10 @@ def _in_words(value: Any, with_shape: bool) -> str:
         text = " ".join(rows.split()) + (f", shape {list(value.shape)}" if with_shape else "")
     elif isinstance(value, float | np.floating):
         text = f"{float(value):.6g}" if math.isfinite(value) else str(float(value))
-    elif isinstance(value, list | tuple) and any(hasattr(part, "shape") for part in value):
+    elif isinstance(value, list | tuple) and any(getattr(part, "shape", ()) for part in value):
         text = " and ".join(show(part, with_shape=with_shape) for part in value)
+    elif isinstance(value, list | tuple) and any(isinstance(part, np.generic) for part in value):
+        text = _in_words(type(value)(part.item() if isinstance(part, np.generic) else part for part in value), True)
     elif callable(value):
         text = f"the function {getattr(value, '__name__', type(value).__name__)}"
     else:

@@ -98,6 +98,10 @@ def divides_what_is_left(scores: np.ndarray, attention_mask: np.ndarray, causal:
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
+def softmax_before_mask(scores: np.ndarray, attention_mask: np.ndarray, causal: bool) -> np.ndarray:
+    return divides_what_is_left(np.log(softmax(scores)), attention_mask, causal)
+
+
 # --- 04.4 ----------------------------------------------------------------------------------------------------------
 
 
@@ -149,11 +153,10 @@ WRONG: dict[str, list[Any]] = {
           with_option(attend_one, shift=np.mean), overflows, shares_by_plain_division, only_the_loudest, context_only],
     "2": [own_share_only, no_average, plain_average, shares_forgotten, with_option(softmax_gradient, axis=None),
           with_option(softmax_gradient, axis=0), lambda *args: -softmax_gradient(*args)],
-    "3": [as_printed, mask_as_a_factor, divides_what_is_left, with_option(masked_shares, hidden=0.0),
-          with_option(masked_shares, hidden=-1e4), with_option(masked_shares, rows=True),
-          with_option(masked_shares, triangle=np.triu),
-          with_option(masked_shares, triangle=lambda ones: np.tril(ones, -1)),
-          with_option(masked_shares, triangle=lambda ones: ones)],
+    "3": [as_printed, mask_as_a_factor, divides_what_is_left, softmax_before_mask,
+          *(with_option(masked_shares, **mistake) for mistake in (
+              {"hidden": 0.0}, {"hidden": -1e4}, {"rows": True}, {"triangle": np.triu},
+              {"triangle": lambda ones: np.tril(ones, -1)}, {"triangle": lambda ones: ones}))],
     "4": [reshaped_only, interleaved, heads_behind_words, width_before_words, heads_before_texts],
     "5": [1536, 3072, 9216, 2304, 512, 768, 2 * 768 * 768],
     "6": [with_option(gradients, root=0.0), with_option(gradients, root=1.0), with_option(gradients, turned=False),

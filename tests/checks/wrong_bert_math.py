@@ -90,14 +90,14 @@ Loss = tuple[float, np.ndarray]
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, *, stable: bool = True, divide: bool = True,
                   divide_gradient: bool = True, by_all: bool = False, ignored: bool = True, sign: float = 1.0,
                   log: Callable[[Any], Any] = np.log, forget_right: bool = False,
-                  shift: Callable[..., Any] = np.max) -> Loss:
+                  shift: Callable[..., Any] = np.max, of_probs: bool = False) -> Loss:
     """Right as it stands; each option is a mistake."""
     asked = labels != -100 if ignored else np.ones(len(labels), dtype=bool)
     shifted = logits - (shift(logits, axis=1, keepdims=True) if stable else 0)
     probs = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     rows, right = np.flatnonzero(asked), labels[asked] % logits.shape[1]
     log_sums = log(np.exp(shifted).sum(axis=1))
-    losses = log_sums[rows] - shifted[rows, right]
+    losses = -np.log(probs[rows, right]) if of_probs else log_sums[rows] - shifted[rows, right]
     gradient = probs * asked[:, None]
     gradient[rows, right] -= not forget_right
     count = len(labels) if by_all else len(rows)
@@ -130,15 +130,16 @@ WRONG: dict[str, list[Any]] = {
         {"bend": lambda x: 1 / (1 + np.exp(-x))}, {"turned": False}, {"shift": False}))],
     "3": [TABLES + WIDENING + 12 * LAYER + POOLER, ALBERT - WIDENING, ALBERT - 768, ALBERT - 256 + 2 * 768,
           ALBERT - 256, ALBERT - POOLER, ALBERT - 4 * 768, ALBERT - 2 * 768, 30_514 * 768 + 2 * 768 + LAYER + POOLER,
-          109_482_240, 12_000_000, "11.7 million"],
-    "4": [4 * 109_482_240, 8 * 109_482_240, 12 * 109_482_240, 1.75, 1752, 16 * 110_106_428, 16 * 110_000_000, 16,
-          109_482_240, "1.75 GB"],
+          109_482_240, 109_081_344, ALBERT + 1, 12_000_000, "11.7 million"],
+    "4": [16 * 109_482_240 - 840, 4 * 109_482_240, 8 * 109_482_240, 12 * 109_482_240, 1.75, 1752, 16 * 110_106_428,
+          16 * 110_000_000, 16, 109_482_240, "1.75 GB"],
     "5": [*(with_option(config, **mistake) for mistake in (
         {"layers": max}, {"layers": lambda numbers: max(numbers) + 2}, {"digits": slice(0, 1)}, {"swapped": True},
         {"intermediate": lambda shape: shape[1]}, {"intermediate": lambda shape: 4 * shape[1]},
         {"positions": "token_type"})), last_name_in_the_alphabet, last_name_in_the_file, invents_heads,
         lambda shapes: tuple(config(shapes).values())],
     "6": [*(with_option(cross_entropy, **mistake) for mistake in (
+        {"of_probs": True},
         {"stable": False}, {"divide": False}, {"divide_gradient": False}, {"by_all": True}, {"ignored": False},
         {"sign": -1.0}, {"log": np.log2}, {"forget_right": True}, {"shift": np.mean})),
         gradient_everywhere, only_rows_that_are_asked, lambda *args: cross_entropy(*args)[0],

@@ -101,11 +101,13 @@ WRONG: dict[str, list[Any]] = {
     "2": [ascends, averages_the_noise, sums_over_the_noise, with_option(gradients, label=0.0), with_option(
         gradients, noise_sign=-1.0), with_option(gradients, squash=np.tanh), lambda *args: gradients(*args)[::-1]],
     "3": [counts_padding, divides_by_all, sums_padding, divides_by_zero, guesses_padding_from_zeros],
-    "4": [30_522 * 768, 31_036 * 768, 31_034 * 768, 31_036 * 768 + 2, 31_036 * 768 + 768, 110_000_000],
+    "4": [30_522 * 768, 31_036 * 768, 31_034 * 768, 31_036 * 768 + 2, 31_036 * 768 + 768, 23_837_186, 110_000_000],
     "5": [with_option(layer_norm, axis=0), with_option(layer_norm, ddof=1), with_option(layer_norm, outside=True),
           with_option(layer_norm, axis=1), with_option(layer_norm, shift=False)],
     "6": [{**PLAN, "change": "learning_rate"}, {**PLAN, "values": [5]}, {**PLAN, "values": [5, 5]},
-          {**PLAN, "measure": "held-out loss"}, {**PLAN, "num_seeds": 1}, {"change": "window"}, "a larger window"],
+          {**PLAN, "measure": "held-out loss"}, {**PLAN, "num_seeds": 1},
+          {**PLAN, "measure": "training loss, not neighbours"}, {**PLAN, "measure": ["training loss", "neighbours"]},
+          {**PLAN, "num_seeds": [0, 1, 2]}, {"change": "window"}, "a larger window"],
 }
 GIVEAWAYS = {
     "1": ("np.eye(len(table))", "table[ids]"),
@@ -123,6 +125,7 @@ RIGHT: dict[str, list[Any]] = {
             rows[mask == 1] for rows, mask in zip(hidden_states, attention_mask, strict=True))])],
     "4": [23_837_184.0],
     "5": [layer_norm],
-    "6": [PLAN, {**PLAN, "values": (2, 4, 8)}, {**PLAN, "values": range(1, 6)}, {**PLAN, "values": np.array([2, 10])},
+    "6": [PLAN, {**PLAN, "values": (2, 4, 8)}, {**PLAN, "values": {2, 10}}, {**PLAN, "values": range(1, 6)},
+          {**PLAN, "values": np.array([2, 10])},
           {**PLAN, "values": [np.int64(2), np.int32(8)], "num_seeds": np.int64(3)}],
 }

@@ -20,9 +20,9 @@ def f1(tp: int, fp: int, fn: int, *, mean: Callable[[float, float], float] = lam
 
 
 def threshold(scores: Array, wanted: Array, recall: float, *, ours: bool = True, shift: int = 0, rising: bool = False,
-              rounding: Callable[[Any], Any] = np.ceil) -> float:
+              rounding: Callable[[Any], Any] = np.ceil, sort: Callable[[Any], Any] = np.sort) -> float:
     """Right as it stands; each option is a mistake."""
-    kept = np.sort(scores[wanted] if ours else scores)
+    kept = sort(scores[wanted] if ours else scores)
     place = int(rounding(recall * len(kept) - 1e-9)) - 1 + shift
     return float((kept if rising else kept[::-1])[np.clip(place, 0, len(kept) - 1)])
 
@@ -101,15 +101,16 @@ def error(confidences: Array, correct: Array, num_bins: int, *, weighted: bool =
 
 
 def temperature(logits: Array, labels: Array, grid: Array, *, stable: bool = True, times: bool = False,
-                best: Callable[[Any], Any] = np.argmin, loss: Callable[[Any], Any] = lambda p: -np.log(p),
+                best: Callable[[Any], Any] = np.argmin, loss: Callable[[Any], Any] | None = None,
                 measure: Callable[[Array, Array], float] | None = None) -> float:
     """Right as it stands; each option is a mistake."""
     losses = []
     for t in grid:
         scaled = logits * t if times else logits / t
-        powers = np.exp(scaled - (scaled.max(axis=1, keepdims=True) if stable else 0))
-        probs = powers / powers.sum(axis=1, keepdims=True)
-        losses.append(measure(probs, labels) if measure else np.mean(loss(probs[np.arange(len(labels)), labels])))
+        shifted = scaled - (scaled.max(axis=1, keepdims=True) if stable else 0)
+        log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        of_label, probs = log_probs[np.arange(len(labels)), labels], np.exp(log_probs)
+        losses.append(measure(probs, labels) if measure else np.mean(loss(np.exp(of_label)) if loss else -of_label))
     return float(grid[int(best(losses))])
 
 
@@ -151,8 +152,8 @@ WRONG: dict[str, list[Any]] = {
         lambda tp, fp, fn: tp / (tp + fp), lambda tp, fp, fn: tp / (tp + fn), lambda tp, fp, fn: f1(tp, tp, fn),
         lambda tp, fp, fn: 2 * tp / (2 * tp + fp + fn)],
     "2": [*options(threshold, {"ours": False}, {"rounding": np.floor}, {"rounding": np.round}, {"shift": 1},
-                   {"shift": -1}, {"rising": True}), lambda scores, wanted, recall: float(np.quantile(scores[wanted],
-                                                                                                      1 - recall)),
+                   {"shift": -1}, {"rising": True}, {"sort": np.unique}),
+          lambda scores, wanted, recall: float(np.quantile(scores[wanted], 1 - recall)),
           lambda scores, wanted, recall: float(scores[wanted].min()), lambda scores, wanted, recall: 1 - recall],
     "3": [*options(mcnemar, {"order": -1}, {"cells": "right"}, {"cells": "same"}, {"sides": 1}, {"cap": 9.0},
                    {"beyond": 0}), chi_square, lambda *args: mcnemar(*args)[2], lambda *args: mcnemar(*args)[:2]],
@@ -170,7 +171,8 @@ WRONG: dict[str, list[Any]] = {
               -row[label] + np.log(np.exp(row).sum()) for row, label in zip(np.clip(logits / t, -500, 500), labels,
                                                                             strict=True)]) for t in grid])]),
           *options(temperature, {"stable": False}, {"times": True}, {"best": np.argmax}, {"loss": lambda p: 1 - p},
-                   {"loss": lambda p: np.log(p)}, {"measure": brier_score},
+                   {"loss": lambda p: np.log(p)}, {"loss": lambda p: -np.log(p)},
+                   {"loss": lambda p: -np.log(np.clip(p, 1e-7, 1))}, {"measure": brier_score},
                    {"measure": calibration_error}, {"measure": with_option(calibration_error, num_bins=1)}),
           lambda logits, labels, grid: float(grid[0]),
           lambda logits, labels, grid: int(temperature(logits, labels, grid) > 1),

@@ -75,6 +75,12 @@ def cosine(step: int, num_updates: int, num_warmup: int, peak: float, floor: flo
     return peak * (max(floor, swing) if above else floor + (1 - floor) * swing)
 
 
+def straight_down(step: int, num_updates: int, num_warmup: int, peak: float, floor: float) -> float:
+    if step < num_warmup:
+        return peak * (step + 1) / (num_warmup + 1)
+    return peak * (1 - (1 - floor) * (step - num_warmup) / (num_updates - num_warmup))
+
+
 def as_linear(step: int, num_updates: int, num_warmup: int, peak: float, floor: float) -> float:
     return peak * ((step + 1) / (num_warmup + 1) if step < num_warmup
                    else (num_updates - step) / (num_updates - num_warmup))
@@ -116,19 +122,24 @@ def times_the_mask(states: np.ndarray, mask: np.ndarray, how: str) -> np.ndarray
     return pool(states, mask, how)
 
 
+def less_a_billion(states: np.ndarray, mask: np.ndarray, how: str) -> np.ndarray:
+    return (states - 1e9 * (1 - mask[:, :, None])).max(axis=1) if how == "max" else pool(states, mask, how)
+
+
 # --- 08.7 ----------------------------------------------------------------------------------------------------------
 
 Candidates = Mapping[str, tuple[Sequence[float], float]]
 
 
-def choose(candidates: Candidates, *, ddof: int = 1, of_mean: bool = True, both: bool = True,
-           errors: float = 2.0) -> str:
-    """Right as it stands; each option is a mistake."""
+def choose(candidates: Candidates, *, ddof: int = 1, of_mean: bool = True, errors: float = 2.0,
+           spreads: tuple[bool, bool] = (True, True), luckiest: bool = False) -> str:
+    """Right as it stands; each option is a mistake. spreads: whether the best's and the candidate's own count."""
     found = {name: (np.mean(scores), np.var(scores, ddof=ddof) / (len(scores) if of_mean else 1))
              for name, (scores, _) in candidates.items()}
-    best, spread = max(found.values(), key=lambda pair: pair[0])
+    top = max(found, key=lambda name: max(candidates[name][0]) if luckiest else found[name][0])
+    best, spread = found[top]
     good = [name for name, (mean, variance) in found.items()
-            if best - mean <= errors * math.sqrt(variance + spread * both)]
+            if best - mean <= errors * math.sqrt(spread * spreads[0] + variance * spreads[1])]
     return min(good, key=lambda name: candidates[name][1])
 
 
@@ -158,7 +169,7 @@ WRONG: dict[str, list[Any]] = {
           lambda *args: as_printed(*args, reset=True, clean=True)[::-1]],
     "4": [*(with_option(cosine, **mistake) for mistake in (
         {"first": 0}, {"whole_run": True}, {"wave": 0.5}, {"wave": 2.0}, {"above": True}, {"last": 1},
-        {"from_floor": True})), as_linear,
+        {"from_floor": True})), as_linear, straight_down,
         lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, 1.0, floor),
         lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, peak, 0.0)],
     "5": [*(with_option(groups, decays=rule) for rule in (
@@ -171,9 +182,10 @@ WRONG: dict[str, list[Any]] = {
         lambda *args: groups(*args)[::-1]],
     "6": [*(with_option(pool, **mistake) for mistake in (
         {"divide_by_all": True}, {"hidden": 0.0}, {"use_mask": False}, {"cls": -1}, {"cls": slice(0, 1)},
-        {"one_number": True})), times_the_mask],
+        {"one_number": True})), times_the_mask, less_a_billion],
     "7": [*(with_option(choose, **mistake) for mistake in (
-        {"ddof": 0}, {"of_mean": False}, {"both": False}, {"errors": 0.0}, {"errors": 1e9}, {"errors": 1.0},
+        {"ddof": 0}, {"of_mean": False}, {"spreads": (True, False)}, {"spreads": (False, True)},
+        {"luckiest": True}, {"errors": 0.0}, {"errors": 1e9}, {"errors": 1.0},
         {"of_mean": False, "errors": math.sqrt(2)})),  # twice the root of the mean of both variances, whatever n is
         adds_errors, lambda candidates: max(candidates, key=lambda name: np.mean(candidates[name][0])),
         lambda candidates: min(candidates, key=lambda name: candidates[name][1]), lambda candidates: 0.9],

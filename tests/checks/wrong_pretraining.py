@@ -25,6 +25,11 @@ def zero_ids_are_padding(input_ids: np.ndarray, chosen: np.ndarray) -> np.ndarra
     return np.where(chosen & (input_ids != 0), input_ids, -100)
 
 
+def writes_into_the_ids(input_ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    input_ids[~chosen] = -100
+    return input_ids
+
+
 # --- 06.2 ----------------------------------------------------------------------------------------------------------
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -154,7 +159,7 @@ def with_option(right: Callable[..., Any], **mistake: Any) -> Callable[..., Any]
 
 
 WRONG: dict[str, list[Any]] = {
-    "1": [zeros_elsewhere, only_the_chosen, turned_around, zero_ids_are_padding,
+    "1": [zeros_elsewhere, writes_into_the_ids, only_the_chosen, turned_around, zero_ids_are_padding,
           lambda input_ids, chosen: np.where(chosen, input_ids, -1), lambda input_ids, chosen: input_ids],
     "2": [*(with_option(corrupt, **mistake) for mistake in (
         {"special_too": True}, {"padding_only": True}, {"random_wins": True}, {"none_kept": True},
