@@ -186,7 +186,7 @@ class PretrainConfig(_Settings):
     max_position_embeddings: int = _setting(512, "longest sequence that the model can ever read, in tokens")
     hidden_dropout_prob: float = _setting(0.0, "share of units dropped in training, in [0, 1)")
     attention: str = _setting("explicit", "'sdpa' (fused) or 'explicit' (the formula; faster on CPUs at 128 tokens)")
-    max_length: int = _setting(128, "longest training sequence in tokens; longer texts are cut into equal pieces")
+    max_length: int = _setting(128, "longest training sequence in tokens; longer texts are cut into equal chunks")
     train_texts: int = _setting(0, "texts to train on; 0 = all of train and unsupervised but those held out", FROM_0)
     validation_texts: int = _setting(500, "texts held out of these to measure the loss on", FROM_1)
 

@@ -17,9 +17,9 @@ from course_utils.config import ClassificationConfig, TrainConfig
 
 EPILOG = """examples:
   python -m course_utils.finetune --max-length 128 --learning-rate 3e-4
-  python -m course_utils.finetune --dataset imdb --learning-rate 3e-4 --output-dir runs/imdb_course_bert
-  python -m course_utils.finetune --dataset imdb --checkpoint bert-base-uncased --max-length 512 --output-dir runs/imdb
-  torchrun --standalone --nproc-per-node 2 -m course_utils.finetune --dataset imdb --checkpoint bert-base-uncased
+  python -m course_utils.finetune --dataset imdb --max-length 512 --learning-rate 3e-4 --output-dir runs/course_bert
+  python -m course_utils.finetune --dataset imdb --checkpoint bert-base-uncased --max-length 512 --learning-rate 3e-5
+  torchrun --standalone --nproc-per-node 2 -m course_utils.finetune --dataset imdb --max-length 512 --learning-rate 3e-4
 """
 
 

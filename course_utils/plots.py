@@ -142,10 +142,10 @@ def training_curves(history: Sequence[Mapping[str, float]], *, resumed_from_step
 
 def _loss_panel(ax: Axes, updates: Sequence[Mapping[str, float]], evaluations: Sequence[Mapping[str, float]]) -> None:
     steps, losses = (np.array([entry[name] for entry in updates], dtype=float) for name in ("step", "loss"))
-    window = max(1, len(losses) // 20)
-    smooth = np.divide(*(np.convolve(values, np.ones(window), "same") for values in (losses, np.ones_like(losses))))
-    style(ax, ylabel=f"loss (nats),\nmean of {window} updates" if window > 1 else "loss (nats)", grid="y")
-    if window > 1:
+    span = max(1, len(losses) // 20)
+    smooth = np.divide(*(np.convolve(values, np.ones(span), "same") for values in (losses, np.ones_like(losses))))
+    style(ax, ylabel="loss (nats)" + f",\nmean of {span * steps[-1] / len(losses):.0f} updates" * (span > 1), grid="y")
+    if span > 1:
         ax.plot(steps, losses, color=SKY, linewidth=0.6, alpha=0.6)
     ax.plot(steps, smooth, color=BLUE, linewidth=1.8, marker="o" if len(losses) == 1 else None)
     ends, values = [(smooth[-1], "training", BLUE)], [entry["eval_loss"] for entry in evaluations]
@@ -267,7 +267,7 @@ def length_histogram(lengths: Sequence[int], cuts: Sequence[int] = (128, 256, 51
     ax = ax or new_axes(6.4, 3.2)[0]
     end = 1.05 * max([*cuts, np.quantile(values, 0.99)])
     ax.hist(values, bins=np.linspace(0, end, 60), color=SKY, edgecolor=PAPER, linewidth=0.4)
-    style(ax, f"length ({unit})", "texts", grid="y")
+    style(ax, f"length ({unit})" + ("; the longest are left out" if values.max() > end else ""), "texts", grid="y")
     ax.set_xlim(0, end)
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.yaxis.get_major_locator().set_params(integer=True)

@@ -16,7 +16,7 @@ from course_utils.config import PretrainConfig, TrainConfig
 
 EPILOG = """examples:
   python -m course_utils.pretrain --num-train-epochs 1 --learning-rate 1e-3 --batch-size 64
-  python -m course_utils.pretrain --dataset imdb --num-train-epochs 4 --learning-rate 1e-3 --output-dir runs/course-bert
+  python -m course_utils.pretrain --dataset imdb --num-train-epochs 4 --learning-rate 1e-3 --output-dir runs/pretrained
 """
 
 

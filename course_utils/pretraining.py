@@ -67,12 +67,12 @@ def training_texts(task: PretrainConfig) -> tuple[list[str], list[str]]:
 
 
 def token_examples(texts: Iterable[str], tokenizer: WordPieceTokenizer, max_length: int) -> list[Features]:
-    """[CLS] ... [SEP] examples of at most `max_length` ids; a longer text is cut into equal pieces."""
+    """[CLS] ... [SEP] examples of at most `max_length` ids; a longer text is cut into equal chunks."""
     examples: list[Features] = []
     for text in texts:
         ids = tokenizer.encode(text, add_special_tokens=False)
-        num_pieces = -(-len(ids) // (max_length - 2))
-        cuts = [len(ids) * number // num_pieces for number in range(num_pieces + 1)] if ids else []
+        num_chunks = -(-len(ids) // (max_length - 2))
+        cuts = [len(ids) * number // num_chunks for number in range(num_chunks + 1)] if ids else []
         examples += [{"input_ids": [tokenizer.cls_token_id, *ids[start:end], tokenizer.sep_token_id]}
                      for start, end in pairwise(cuts)]
     return examples

@@ -1,8 +1,11 @@
-"""Measure what a fine-tune depends on: the number of labels, the recipe, the start weights, the task.
+r"""Measure what a fine-tune depends on: the number of labels, the recipe, the start weights, the task.
 
 python scripts/measure_finetuning.py labels --checkpoint DIR --output data/results/finetuning_labels.json
-python scripts/measure_finetuning.py choices --checkpoint DIR --output data/results/finetuning_choices.json
+python scripts/measure_finetuning.py choices --checkpoint DIR --tokens 115549754 --earlier early 5825007 DIR \
+    --earlier middle 34854716 DIR --earlier late 57964092 DIR --output data/results/finetuning_choices.json
 
+Middle and late are course-bert after its second and third stage; early is the command of its first stage
+(data/results/course_bert.json) with --num-train-epochs 0.25. Starts that are not given are left out.
 Each run's row is written as soon as it is known; started again with the same output, it does what is missing.
 """
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER, RECORD = ROOT / "data" / "checkpoints" / "course-bert", ROOT / "data" / "results" / "course_bert.json"
 FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 BEGIN, END = "<!-- stages (written by scripts/ship_course_bert.py) -->", "<!-- end of stages -->"
-HEADER = ("| stage | tokens a piece | updates x batch | tokens seen | peak learning rate | time "
+HEADER = ("| stage | tokens a chunk | updates x batch | tokens seen | peak learning rate | time "
           "| held-out loss at [MASK] | guessed right |")
 
 

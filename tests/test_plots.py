@@ -224,6 +224,11 @@ def test_slices_put_the_hardest_for_the_first_model_at_the_bottom() -> None:
     assert {"TF-IDF", "BERT"} <= set(strings(ax)) and "starts at" in ax.get_xlabel()
 
 
+def test_a_point_of_a_stored_curve_stands_for_several_updates() -> None:
+    top, _ = plots.training_curves([{**entry, "step": 8 * entry["step"]} for entry in UPDATES])
+    assert "mean of 80 updates" in top.get_ylabel()
+
+
 def test_slices_refuse_what_cannot_be_compared() -> None:
     for wrong in ({}, {"TF-IDF": {}}, {str(number): BASELINE for number in range(7)}):
         with pytest.raises(ValueError, match="expected 1 to 6 models with at least one group each"):
@@ -242,6 +247,7 @@ def test_lengths_tell_what_a_cut_leaves_whole() -> None:
     assert sum(patch.get_height() for patch in ax.patches) == 1000  # these all fit into the picture
     assert ax.get_xlabel() == "length (tokens)"
     assert plots.length_histogram([3], unit="words").get_xlabel() == "length (words)"
+    assert plots.length_histogram([*[9] * 999, 5000]).get_xlabel() == "length (tokens); the longest are left out"
 
 
 def test_labels_of_near_cuts_are_moved_apart() -> None:
