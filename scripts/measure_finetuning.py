@@ -70,7 +70,7 @@ class Recipe:
 
 STARTS: dict[str, dict[str, Any]] = {**{name: {"start": name} for name in ("random", "early", "middle", "late")},
                                      "final": {}}
-TASKS = {f"{question}, rate {rate:g}": {"start": start, "learning_rate": rate} for rate in RATES
+TASKS = {f"{question}, rate {rate:g}": {"start": start, "learning_rate": rate} for rate in (3e-5, *RATES)
          for question, start in (("further tasks", NAME), ("further tasks, random start", "random"))}
 QUESTIONS: dict[str, dict[str, dict[str, Any]]] = {  # question: choice: what it changes in the recipe
     "learning rate": {rate: {"learning_rate": float(rate)} for rate in ("3e-5", "1e-4", "3e-4", "1e-3", "3e-3")},

@@ -189,7 +189,7 @@ def test_choices_answers_every_question(choices):
     wanted = {(question, choice, seed) for question, changes in script.QUESTIONS.items() for choice in changes
               for seed in range(2) if choice not in ("early", "late")}  # no folder was given
     wanted |= {(f"further tasks{start}, rate {rate}", task, seed) for start in ("", ", random start")
-               for rate in ("0.0001", "0.0003", "0.001") for task in ("phenomenon", "second part follows")
+               for rate in ("3e-05", "0.0001", "0.0003", "0.001") for task in ("phenomenon", "second part follows")
                for seed in range(2)}
     assert {(row["question"], row["choice"], row["seed"]) for row in choices["rows"]} == wanted
     assert all(0 <= row.get("accuracy", row.get("share_right")) <= 1 for row in choices["rows"])
@@ -206,7 +206,7 @@ def test_questions_use_the_rate_in_their_name_or_the_best(choices):
     assert {row["recipe"]["learning_rate"] for row in others} == {best}
     named = [(row["question"].split("rate ")[1], row["recipe"]["learning_rate"]) for row in choices["rows"]
              if ", rate" in row["question"]]
-    assert all(float(name) == rate for name, rate in named) and {rate for _, rate in named} == {1e-4, 3e-4, 1e-3}
+    assert all(float(name) == rate for name, rate in named) and {rate for _, rate in named} == {3e-5, 1e-4, 3e-4, 1e-3}
 
 
 def test_random_starts_are_random(choices):
