@@ -196,11 +196,11 @@ def confusion_matrix(evaluation_or_matrix: Any, class_names: Sequence[str], ax: 
 
 
 def accuracy_bars(results: Mapping[str, tuple[float, float, float]], ax: Axes | None = None, *,
-                  highlight: str | None = None, chance: float | None = None) -> Axes:
+                  highlight: str | None = None, chance: float | None = None, bars: str = " with its interval") -> Axes:
     """One row a model: its accuracy as a dot, its interval as a bar, the value beside it.
 
-    results: {name: (accuracy, low, high)}, each in [0, 1], the first on top. highlight: the name to set off;
-    chance: where to draw the line of guessing. Raises ValueError for no results or an unknown name to highlight.
+    results: {name: (accuracy, low, high)}, each in [0, 1], the first on top. highlight: the name to set off; chance:
+    where to draw guessing; bars: what these are. Raises ValueError for no results or an unknown name to highlight.
     """
     if not results:
         raise ValueError("expected at least one result (accuracy, low, high), got none")
@@ -209,7 +209,7 @@ def accuracy_bars(results: Mapping[str, tuple[float, float, float]], ax: Axes | 
     ax = ax or new_axes(6.4, 0.9 + 0.36 * len(results))[0]
     values = [100 * value for row in results.values() for value in row] + ([] if chance is None else [100 * chance])
     style(ax, grid="x")
-    _accuracy_axis(ax, values, "accuracy (%) with its interval", room=0.12)
+    _accuracy_axis(ax, values, f"accuracy (%){bars}", room=0.12)
     _rows(ax, list(results))
     for row, (name, (accuracy, low, high)) in enumerate(results.items()):
         colour = VERMILLION if name == highlight else BLUE

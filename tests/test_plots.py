@@ -194,6 +194,8 @@ def test_bars_show_accuracy_and_interval_in_percent() -> None:
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["TF-IDF", "ours"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first on top
     assert ax.lines[-1].get_xdata()[0] == 50 and {"chance", "90.7", "92.4"} <= set(strings(ax))
+    assert ax.get_xlabel().startswith("accuracy (%) with its interval; ")
+    assert plots.accuracy_bars(RESULTS, bars=", all seeds").get_xlabel().startswith("accuracy (%), all seeds; ")
 
 
 @pytest.mark.parametrize("results", [RESULTS, {"a": (0.02, 0.0, 0.06)}, {"b": (1.0, 1.0, 1.0)}])

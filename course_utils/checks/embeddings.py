@@ -124,6 +124,7 @@ def _layer_norm_cases() -> list[Case]:
 # --- 03.6: a plan ------------------------------------------------------------------------------------------------
 
 _KEYS = ("change", "values", "measure", "num_seeds")
+_SEVERAL = (list, tuple, set, range, Array)
 
 
 def _judge_plan(plan: Any) -> Verdict | None:
@@ -133,7 +134,7 @@ def _judge_plan(plan: Any) -> Verdict | None:
     if plan["change"] != "window":
         return Verdict(expected="the setting that the suspicion is about", got=plan["change"],
                        hint="Read the suspicion again: which number is small in one run and large in the other?")
-    values = list(plan["values"]) if isinstance(plan["values"], list | tuple | set | range | Array) else []
+    values = list(plan["values"]) if isinstance(plan["values"], _SEVERAL) else []
     sizes = {value for value in values if is_whole_number(value) and value > 0}
     if len(sizes) < 2 or len(sizes) != len(values) or max(sizes) < 2 * min(sizes):
         return Verdict(expected="two or more different whole numbers above 0, the largest at least twice the smallest",
@@ -143,7 +144,7 @@ def _judge_plan(plan: Any) -> Verdict | None:
         return Verdict(expected="a measure that asks all runs the same question", got=measure,
                        hint="With another window the pairs are other pairs. Is a loss on other pairs comparable?")
     seeds = plan["num_seeds"]
-    if isinstance(seeds, list | tuple | set | range | Array):
+    if isinstance(seeds, _SEVERAL):
         return Verdict(expected="one number: how many", got=seeds, hint="How many runs of each setting, not which.")
     if not is_whole_number(seeds) or seeds < 3:
         return Verdict(expected="enough runs to see how far luck alone moves the result", got=seeds,

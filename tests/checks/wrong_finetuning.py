@@ -65,25 +65,14 @@ def no_dropout_at_all(inputs: np.ndarray, labels: np.ndarray, masks: np.ndarray,
 
 def cosine(step: int, num_updates: int, num_warmup: int, peak: float, floor: float, *, first: int = 1,
            whole_run: bool = False, wave: float = 1.0, above: bool = False, last: int = 0,
-           from_floor: bool = False) -> float:
+           from_floor: bool = False, straight: bool = False) -> float:
     """Right as it stands; each option is a mistake."""
     if step < num_warmup:
         share = (step + first) / (num_warmup + first)
         return peak * (floor + (1 - floor) * share if from_floor else share)
     way = step / num_updates if whole_run else (step - num_warmup) / (num_updates - last - num_warmup)
-    swing = (1 + math.cos(wave * math.pi * way)) / 2
+    swing = 1 - way if straight else (1 + math.cos(wave * math.pi * way)) / 2
     return peak * (max(floor, swing) if above else floor + (1 - floor) * swing)
-
-
-def straight_down(step: int, num_updates: int, num_warmup: int, peak: float, floor: float) -> float:
-    if step < num_warmup:
-        return peak * (step + 1) / (num_warmup + 1)
-    return peak * (1 - (1 - floor) * (step - num_warmup) / (num_updates - num_warmup))
-
-
-def as_linear(step: int, num_updates: int, num_warmup: int, peak: float, floor: float) -> float:
-    return peak * ((step + 1) / (num_warmup + 1) if step < num_warmup
-                   else (num_updates - step) / (num_updates - num_warmup))
 
 
 # --- 08.5 ----------------------------------------------------------------------------------------------------------
@@ -169,7 +158,9 @@ WRONG: dict[str, list[Any]] = {
           lambda *args: as_printed(*args, reset=True, clean=True)[::-1]],
     "4": [*(with_option(cosine, **mistake) for mistake in (
         {"first": 0}, {"whole_run": True}, {"wave": 0.5}, {"wave": 2.0}, {"above": True}, {"last": 1},
-        {"from_floor": True})), as_linear, straight_down,
+        {"from_floor": True}, {"straight": True})),
+        lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, peak, 0.0,
+                                                                  straight=True),
         lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, 1.0, floor),
         lambda step, num_updates, num_warmup, peak, floor: cosine(step, num_updates, num_warmup, peak, 0.0)],
     "5": [*(with_option(groups, decays=rule) for rule in (
