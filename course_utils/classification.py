@@ -22,9 +22,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from course_utils import checkpoint as checkpoints
 from course_utils import data, evaluation, hardware, hub
 from course_utils.config import BertConfig, ClassificationConfig, TrainConfig
+from course_utils.progress import phase
 from course_utils.records import checkpoint_name, finished_result, identity_of, record_of, refuse_own_start
 from course_utils.text import clean
-from course_utils.training import fit
+from course_utils.training import fit, interrupts_in_one_line
 
 TINY = BertConfig(vocab_size=4096, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256)
 
@@ -178,12 +179,20 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     identity = identity_of({**task.to_dict(), "checkpoint": hub.shipped_folder(task.checkpoint)}, "checkpoint")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
         return finished
-    with hardware.make_accelerator().main_process_first():
+    with interrupts_in_one_line("stopped; what was saved last is untouched, start again to go on"):
+        return _finetune(task, config, output_dir, identity, stop_after, progress, command)
+
+
+def _finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, identity: dict[str, Any],
+              stop_after: int | None, progress: bool, command: str) -> dict[str, Any] | None:
+    with (phase(f"reading the reviews of {task.dataset!r}, and {checkpoint_name(task.checkpoint)}", show=progress),
+          hardware.make_accelerator().main_process_first()):
         splits = _splits(task, config.seed)
         tokenizer, model = start_from(task.checkpoint, splits[0]["text"], task, seed=config.seed)
-    train_features, validation_features, scored_features = (
-        encode(tokenizer, split["text"], split["label"], max_length=task.max_length, tail_share=task.tail_share)
-        for split in splits)
+    with phase(f"tokenizing {sum(map(len, splits)):,} reviews", show=progress):
+        train_features, validation_features, scored_features = (
+            encode(tokenizer, split["text"], split["label"], max_length=task.max_length, tail_share=task.tail_share)
+            for split in splits)
     collate = _collate(tokenizer, model)
 
     def measure(model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
@@ -199,7 +208,9 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
                                 seed=config.seed, progress=progress)
     if PartialState().is_main_process:
         run = record_of(fitted, {**identity, **config.to_dict()}, command)
-        _finish(output_dir, model, tokenizer, {**_scores(task, found, splits), **run})
+        with phase("counting words, as a baseline", show=progress):
+            scores = _scores(task, found, splits)
+        _finish(output_dir, model, tokenizer, {**scores, **run})
     PartialState().wait_for_everyone()
     return json.loads((output_dir / "result.json").read_text(encoding="utf-8"))
 

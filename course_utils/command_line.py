@@ -11,6 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from course_utils.progress import is_first_process, log_on_stderr
+
 
 def build_parser(name: str, description: str | None, epilog: str, task: type, recipe: type) -> argparse.ArgumentParser:
     """The command line of `python -m course_utils.NAME`: one option for each field of the two configurations."""
@@ -88,15 +90,18 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, task: 
         parser.error(str(error))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; busy waiting stalls shared cores
     name, output_dir = parser.prog.rpartition(".")[2], options["output_dir"]
+    if "torch" not in sys.modules and is_first_process():
+        print(f"{name}: loading PyTorch ...", file=sys.stderr, flush=True)  # it takes some seconds, on a cold disk more
     try:
-        result = job(*configs, output_dir, resume=options["resume"], stop_after=options["stop_after"],
-                     progress=True, command=command_in_words(name, arguments))
+        with log_on_stderr():
+            result = job(*configs, output_dir, resume=options["resume"], stop_after=options["stop_after"],
+                         progress=True, command=command_in_words(name, arguments))
     except KeyboardInterrupt as error:
         print(f"\n{error or 'interrupted'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_process():
         print(summary(result, output_dir))
     return 0

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from course_utils import container
+
 ROOT = Path(__file__).resolve().parents[1]
 MIN_MEMORY_GIB, MIN_DISK_GIB = 2.0, 1.0  # the notebooks stay below 1.2 GiB each; a finished run fills about 0.3
 
@@ -64,13 +66,18 @@ def _memory() -> Finding:
 
 
 def _available_memory_gib() -> float | None:
-    """Memory that a new program can have, in GiB; None where the system does not say (it does on Linux)."""
+    """Memory that a new program can have, in GiB, within the container's limit; None where the system does not say.
+
+    Linux alone says so.
+    """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    available = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    return available[0] / 2**20 if available else None
+    of_machine = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    in_container = container.memory_available()
+    available = [*of_machine, *([] if in_container is None else [in_container])]
+    return min(available) / 2**30 if available else None
 
 
 def _disk(folder: Path) -> Finding:

@@ -8,9 +8,11 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,17 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-FEWER_THREADS_PENALTY = 1.2
+from course_utils import container
+
+Shape = tuple[int, int]  # a dense layer's inputs and outputs
+Candidate = tuple[str, int]  # a precision and a number of threads
+Multiply = Callable[[Sequence[Shape], int, str], None]
+
+RACE_SECONDS = 1.5  # after which no further products are begun
+FEWEST_ROWS, MOST_ROWS = 16, 1024  # of the first and the last products of the race
+REPEATS = 3  # of which the fastest counts
+HOPELESS = 3.0  # so many times as slow as the fastest, and out of the race
+BY_PRECISION, BY_THREADS = 1.2, 1.5  # by which factor bf16, and fewer threads than there may be, must win
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -42,18 +54,15 @@ class Hardware:
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use: its affinity and its container's quota (cgroup v2)."""
+    """CPU cores that this process may use: its affinity and its container's limit (rounded, 1 at least)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # no cgroup, or quota "max": no limit
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, max(1, round(int(quota) / int(period))))
-    return cores
+    return min(cores, max(1, round(container.cpu_limit() or cores)))
 
 
 def available_threads() -> int:
     """Threads that this process may use: its share of the cores, OMP_NUM_THREADS at most.
 
-    torchrun sets OMP_NUM_THREADS=1 by itself, which is nobody's wish and does not count.
+    An OMP_NUM_THREADS=1 under torchrun is set by torchrun itself, so it is ignored.
     """
     threads = max(1, available_cores() // num_local_processes())
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -62,10 +71,19 @@ def available_threads() -> int:
 
 
 def find_device() -> str:
-    """ "cuda" with a usable NVIDIA or AMD GPU, "mps" on Apple silicon, else "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    """ "cuda" with a usable NVIDIA or AMD GPU, else "cpu"; or what the variable COURSE_DEVICE asks for.
+
+    Apple's GPU ("mps") is taken on request only: torch has had several silent errors there, among them losses and
+    gradients that differ from the CPU's (pytorch issues 92615, 109457, 122030, 137964), and the course could not check
+    its own numbers on one. Raises ValueError for a device that torch does not find.
+    """
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked := os.environ.get("COURSE_DEVICE"):
+        if not found.get(asked):
+            here = ", ".join(name for name, is_here in found.items() if is_here)
+            raise ValueError(f'COURSE_DEVICE must name a device that torch finds here ({here}), got "{asked}"')
+        return asked
+    return "cuda" if found["cuda"] else "cpu"
 
 
 def describe() -> dict[str, str]:
@@ -126,12 +144,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or re.search(words, str(error)) is not None
 
 
-def choose(step: Callable[[], object], *, precision: str = "auto", num_threads: int = 0) -> Hardware:
-    """Choose device, precision and threads for training; a fixed `precision` or `num_threads` is honoured.
+# --- precision and threads -------------------------------------------------------------------------------------------
 
-    step: runs one small training step; it is timed under autocast in each precision that might pay, with each
-    number of threads that might. On a GPU nothing is timed: bf16 where the chip has it, else fp16.
-    Sets torch's number of threads to the choice. Raises ValueError for fp16 on a CPU.
+
+def choose(model: nn.Module, *, num_rows: int, precision: str = "auto", num_threads: int = 0,
+           multiply: Multiply | None = None) -> Hardware:
+    """Choose precision and threads for training `model`; a fixed `precision` or `num_threads` is honoured.
+
+    The model is never run. On a CPU, matrix products of its own shapes are timed in each precision and with each number
+    of threads that might pay; this takes at most two seconds on any CPU. On a GPU nothing is timed: bf16 where the
+    chip has it, else fp16. Sets torch's number of threads to the choice.
+
+    model: only the sizes of its dense layers are read.
+    num_rows: rows of a product in training, that is tokens per micro-batch.
+    precision: "auto", "fp32", "bf16", or on a GPU "fp16".
+    num_threads: CPU threads of this process; 0 = the faster of all and half of those available.
+    multiply: what is timed, called as multiply(shapes, num_rows, precision); the tests' stand-in.
+
+    Raises ValueError for fp16 on a CPU.
     """
     device = find_device()
     most = num_threads or available_threads()
@@ -142,39 +172,137 @@ def choose(step: Callable[[], object], *, precision: str = "auto", num_threads: 
         return _gpu_choice(device, precision, most)
     precisions = ["fp32", "bf16"] if precision == "auto" else [precision]
     threads = [num_threads] if num_threads else sorted({most, max(1, most // 2)}, reverse=True)
-    combinations = [(p, t) for t in threads for p in precisions]
-    best, reason = combinations[0], "as asked for"
-    if len(combinations) > 1:
-        times = _time_steps(step, combinations)
-        # Fewer threads must win clearly: a passing load on another core can look like a slow second thread.
-        best = min(times, key=lambda pair: times[pair] * (1.0 if pair[1] == threads[0] else FEWER_THREADS_PENALTY))
-        reason = "one small step took " + ", ".join(f"{s * 1000:.0f} ms in {p} on {t} threads"
-                                                   for (p, t), s in sorted(times.items(), key=lambda item: item[1]))
+    candidates = [(p, t) for t in threads for p in precisions]
+    best, reason = candidates[0], "as asked for"
+    if len(candidates) > 1 and (shapes := product_shapes(model)):
+        times = _race(candidates, partial(multiply or multiply_once, shapes), num_rows)
+        best = min(times, key=lambda pair: times[pair] * _handicap(pair, usual=candidates[0]))
+        reason = _in_words(times)
     torch.set_num_threads(best[1])
-    return Hardware(device, *best, f"cpu, {best[0]}, {best[1]} threads: {reason}")
+    apple = "; Apple's GPU is left alone (COURSE_DEVICE=mps takes it)" if torch.backends.mps.is_available() else ""
+    return Hardware(device, *best, f"cpu, {best[0]}, {best[1]} threads: {reason}{apple}")
+
+
+def asked_precision(setting: str) -> str:
+    """The precision to train in: `setting`, or where that is "auto" what the variable COURSE_PRECISION asks for.
+
+    The variable is there to measure what another machine would do. Raises ValueError if it holds anything else than
+    "auto", "fp32", "bf16" or "fp16".
+    """
+    asked = os.environ.get("COURSE_PRECISION") or "auto"
+    if asked not in ("auto", *DTYPES):
+        raise ValueError(f'COURSE_PRECISION must be "auto", "fp32", "bf16" or "fp16", got "{asked}"')
+    return asked if setting == "auto" else setting
+
+
+def product_shapes(model: nn.Module) -> list[Shape]:
+    """The sizes (inputs, outputs) of the dense layers that a model has most of, three at most, each side 1,024 at most.
+
+    A wider layer is the same work repeated, and would only make the measurement longer.
+    """
+    layers = (module for module in model.modules() if isinstance(module, nn.Linear))
+    counts = Counter((min(layer.in_features, 1024), min(layer.out_features, 1024)) for layer in layers)
+    return [shape for shape, _ in counts.most_common(3)]
+
+
+def multiply_once(shapes: Sequence[Shape], num_rows: int, precision: str) -> None:
+    """The products of one training step of a dense layer of each shape: forward, and both gradients, under autocast."""
+    with torch.autocast("cpu", DTYPES[precision], enabled=precision != "fp32"):
+        for num_inputs, num_outputs in shapes:
+            inputs = torch.ones(num_rows, num_inputs, requires_grad=True)
+            weight = torch.ones(num_outputs, num_inputs, requires_grad=True)
+            outputs = nn.functional.linear(inputs, weight)  # [num_rows, num_outputs]
+            outputs.backward(torch.ones_like(outputs))
+
+
+def seconds_of_products(model: nn.Module, num_rows: int) -> float:
+    """About how long the products of all dense layers take in one training step on `num_rows` tokens, in fp32.
+
+    With the present number of threads; estimated from one product of each of the model's sizes.
+    """
+    shapes, rows = product_shapes(model), min(num_rows, MOST_ROWS)
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        multiply_once(shapes, rows, "fp32")
+        seconds.append(time.perf_counter() - start)
+    timed = sum(num_inputs * num_outputs for num_inputs, num_outputs in shapes)
+    all_weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    return min(seconds) * all_weights / timed * num_rows / rows
+
+
+def _race(candidates: Sequence[Candidate], multiply: Callable[[int, str], None],
+          num_rows: int) -> dict[Candidate, float]:
+    """How many times as long as the fastest one each candidate took, in the last round that it was part of.
+
+    The products begin small and grow, so that a precision which the chip cannot multiply is found out, and left
+    behind, before it costs much: without a bf16 unit, bf16 is twenty times as slow as fp32.
+    """
+    start, rows, times = time.perf_counter(), min(FEWEST_ROWS, num_rows), {}
+    racing = list(candidates)
+    while True:
+        seconds = _time_round(racing, partial(multiply, rows), start)
+        fastest = min(seconds.values())
+        times |= {candidate: taken / fastest for candidate, taken in seconds.items()}
+        racing = [candidate for candidate, taken in seconds.items() if not _is_hopeless(taken, fastest)]
+        more_rows = min(2 * rows, num_rows, MOST_ROWS)
+        next_round = REPEATS * sum(seconds[candidate] for candidate in racing) * more_rows / rows
+        if len(racing) == 1 or more_rows == rows or time.perf_counter() - start + next_round > RACE_SECONDS:
+            return times
+        rows = more_rows
+
+
+def _time_round(candidates: Sequence[Candidate], multiply: Callable[[str], None],
+                start: float) -> dict[Candidate, float]:
+    """Seconds of each candidate's fastest repetition, of those that there is time for."""
+    seconds: dict[Candidate, float] = {}
+    hopeless: set[str] = set()  # precisions; what is hopeless on all threads is so on half of them
+    for precision, num_threads in candidates:
+        taken: list[float] = []
+        torch.set_num_threads(num_threads)
+        while len(taken) < REPEATS and precision not in hopeless:
+            begin = time.perf_counter()
+            if seconds and begin - start + min(taken, default=0.0) > RACE_SECONDS:
+                break
+            multiply(precision)
+            taken.append(time.perf_counter() - begin)
+            # Two are enough to give a candidate up: the first one also pays for what is prepared once.
+            if len(taken) > 1 and _is_hopeless(min(taken), min(seconds.values(), default=math.inf)):
+                hopeless.add(precision)
+        if taken:
+            seconds[precision, num_threads] = min(taken)
+    return seconds
+
+
+def _is_hopeless(seconds: float, fastest: float) -> bool:
+    """Whether a candidate is too slow to go on; differences of a few milliseconds may be anything."""
+    return seconds > HOPELESS * fastest and seconds - fastest > 0.02
+
+
+def _in_words(times: Mapping[Candidate, float]) -> str:
+    """The outcome of the race in a line, the fastest first."""
+    (first, _), *others = sorted(times.items(), key=lambda one: one[1])
+    slower = [f"{times:.2g} times as long in {precision} on {threads}" for (precision, threads), times in others]
+    return (f"the model's matrix products were fastest in {first[0]} on {first[1]} threads"
+            + "".join(f", took {words}" for words in slower))
+
+
+def _handicap(candidate: Candidate, usual: Candidate) -> float:
+    """By how much a candidate must win: clearly if it is of another precision, or on fewer threads, than usual.
+
+    Products are only a part of a step; and a passing load on another core can look like a slow second thread.
+    """
+    precision, num_threads = candidate
+    return (1.0 if precision == usual[0] else BY_PRECISION) * (1.0 if num_threads == usual[1] else BY_THREADS)
 
 
 def _gpu_choice(device: str, precision: str, threads: int) -> Hardware:
     if precision != "auto":
         return Hardware(device, precision, threads, f"{device}, {precision}, {threads} threads: as asked for")
     if device == "mps":
-        return Hardware(device, "fp32", threads, "mps, fp32: autocast on Apple GPUs gains too little to risk")
+        return Hardware(device, "fp32", threads, "mps, fp32: COURSE_DEVICE asks for it; compare its first losses with "
+                                                 "those of COURSE_DEVICE=cpu")
     native = torch.cuda.get_device_capability()[0] >= 8  # Ampere and later multiply bf16 in hardware
     choice = "bf16" if native else "fp16"
     why = "the GPU multiplies bf16 in hardware" if native else "the GPU is older than bf16 units"
     return Hardware(device, choice, threads, f"cuda, {choice}: {why}")
-
-
-def _time_steps(step: Callable[[], object], combinations: Sequence[tuple[str, int]]) -> dict[tuple[str, int], float]:
-    """Seconds of one step in each (precision, threads): the least of three rounds over all, after one to warm up."""
-    times = dict.fromkeys(combinations, math.inf)
-    for number in range(4):
-        for precision, num_threads in combinations:
-            torch.set_num_threads(num_threads)
-            with torch.autocast("cpu", DTYPES[precision], enabled=precision != "fp32"):
-                start = time.perf_counter()
-                step()
-                seconds = time.perf_counter() - start
-            if number:
-                times[precision, num_threads] = min(times[precision, num_threads], seconds)
-    return times

@@ -22,10 +22,11 @@ from course_utils import checkpoint, data, hardware
 from course_utils.config import PretrainConfig, TrainConfig
 from course_utils.data import Features
 from course_utils.model import BertForCausalLM, BertForPreTraining
+from course_utils.progress import phase
 from course_utils.records import finished_result, identity_of, record_of, refuse_own_start
 from course_utils.text import clean
 from course_utils.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
-from course_utils.training import Batch, fit
+from course_utils.training import Batch, fit, interrupts_in_one_line
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
@@ -236,11 +237,19 @@ def pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, *, res
     identity = identity_of(task.to_dict(), "start_from")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
         return finished
-    with hardware.make_accelerator().main_process_first():
+    with interrupts_in_one_line("stopped; what was saved last is untouched, start again to go on"):
+        return _pretrain(task, config, output_dir, identity, stop_after, progress, command)
+
+
+def _pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, identity: dict[str, Any],
+              stop_after: int | None, progress: bool, command: str) -> dict[str, Any] | None:
+    with (phase(f"reading the texts of {task.dataset!r}, and a vocabulary", show=progress),
+          hardware.make_accelerator().main_process_first()):
         texts, held_out_texts = training_texts(task)
         tokenizer = _tokenizer(task, texts, output_dir)
     to_examples, collate, compute_loss = _objective(task, tokenizer, config.seed)
-    examples, held_out = to_examples(texts), to_examples(held_out_texts)
+    with phase(f"tokenizing {len(texts) + len(held_out_texts):,} texts", show=progress):
+        examples, held_out = to_examples(texts), to_examples(held_out_texts)
     measure = partial(_measure, batches=_held_out_batches(task, tokenizer, held_out),
                       unigrams=unigram_log_probs(examples, tokenizer.vocab_size), mask_token_id=tokenizer.mask_token_id)
     model = _model(task, tokenizer.vocab_size, config.seed)
@@ -249,7 +258,9 @@ def pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, *, res
         model.nsp.requires_grad_(False)
     fitted = fit(model, examples, config, compute_loss=compute_loss, collate=collate, output_dir=output_dir,
                  evaluate=measure, best_metric="loss", stop_after=stop_after, progress=progress, identity=identity)
-    result = {"held_out": measure(model, fitted.accelerator), "dataset": task.dataset, "train_texts": len(texts),
+    with phase("measuring the held-out loss", show=progress):
+        found = measure(model, fitted.accelerator)
+    result = {"held_out": found, "dataset": task.dataset, "train_texts": len(texts),
               "train_examples": len(examples), "train_tokens": sum(len(one["input_ids"]) for one in examples),
               **record_of(fitted, {**identity, **config.to_dict()}, command)}
     if PartialState().is_main_process:

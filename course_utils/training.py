@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,38 @@ from course_utils import checkpoint, hardware
 from course_utils.config import TrainConfig
 from course_utils.data import Features, make_batches
 from course_utils.optimization import linear_schedule, parameter_groups
+from course_utils.progress import is_first_process
 
 Batch = dict[str, torch.Tensor]
 ComputeLoss = Callable[[nn.Module, Batch], torch.Tensor]
 Collate = Callable[[Sequence[Features]], Batch]
 Evaluate = Callable[[nn.Module, Accelerator], Mapping[str, float]]
+
+log = logging.getLogger(__name__)
+# A bf16 that was measured to be faster is given up if the fastest of so many first updates takes more than so many
+# times as long as the products alone would take in fp32. Whole updates in fp32 take about twice as long as these.
+UPDATES_ON_TRIAL, FAR_TOO_SLOW = 3, 4.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was stopped by Ctrl-C, by the notebook's stop button or by SIGTERM, after a whole update.
+
+    The message says after which one, and whether it was saved. In a notebook it is all that is shown.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it, and would show a hundred lines else
+        return [str(self)]
+
+
+@contextmanager
+def interrupts_in_one_line(message: str) -> Iterator[None]:
+    """Let a bare KeyboardInterrupt out of the block as an Interrupted with this message."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(message) from None
 
 
 @dataclass(frozen=True)
@@ -82,10 +110,15 @@ def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, 
     stop_after: stop, saved, once this many updates are done in all (a machine lent for an hour, say).
     identity: what else must be the same for `output_dir` to be this run's (the name of the start weights, say).
 
+    Precision and threads are chosen in two seconds at most, before the first update (`hardware.choose`). Where a
+    measurement chose bf16, and the first three updates are far slower than fp32 can be, the run goes on in fp32, and
+    says so in the log.
+
     Started again with the same `output_dir`, data and config, a run goes on from its last saved state, and its final
     weights are bit for bit those of an uninterrupted run on the same machine with the same threads. Ctrl-C and
-    SIGTERM let the current update finish and save it. Seeds torch's global generator with config.seed. A run that
-    is stopped before its end leaves the best weights so far (or the average so far) in `model`.
+    SIGTERM let the current update finish and save it, and raise Interrupted, a KeyboardInterrupt. Seeds torch's global
+    generator with config.seed. A run that is stopped before its end leaves the best weights so far (or the average so
+    far) in `model`.
 
     Raises ValueError if `output_dir` holds another run (both values named) or there are no examples; OSError if it
     cannot be written; FloatingPointError if the loss is not finite; MemoryError that says what to make smaller.
@@ -95,9 +128,13 @@ def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, 
     if output_dir is not None:
         checkpoint.ensure_writable(output_dir)
     try:
-        run = _Run(model, features, config, compute_loss, collate, output_dir, evaluate, best_metric, identity or {})
-        with _finish_update_on_signal() as signalled:
-            run.train(stop_after, progress, signalled)
+        with tqdm(desc="choosing precision and threads", total=config.num_updates(len(features)), unit="update",
+                  disable=not (progress and is_first_process())) as bar:
+            run = _Run(model, features, config, compute_loss, collate, output_dir, evaluate, best_metric,
+                       identity or {})
+            with (interrupts_in_one_line("stopped at once; the state that was saved last is untouched"),
+                  _finish_update_on_signal() as signalled):
+                run.train(stop_after, bar, signalled)
         return run.result()
     except (RuntimeError, MemoryError) as error:
         if hardware.is_out_of_memory(error):
@@ -129,43 +166,53 @@ class _Run:
         if output_dir and not saved and (output_dir / "state").exists():
             checkpoint.remove_states(output_dir / "state")  # of a run that was deleted, up to a kill
         self.hardware = self._choose_hardware(model, saved)
-        self.accelerator = hardware.make_accelerator(self.hardware.precision)
+        log.info("computing with %s", self.hardware.reason)
         optimizer = torch.optim.AdamW(parameter_groups(model, config), betas=(config.adam_beta1, config.adam_beta2),
                                       eps=config.adam_epsilon, fused=self.hardware.device != "mps")
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.bare_model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        self._prepare(model, optimizer)
+        self.seconds_a_token: list[float] | None = [] if self._bf16_is_on_trial(saved) else None
         self.average = (AveragedModel(self.bare_model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
                         if config.average_decay else None)
         self.best: checkpoint.Tensors = {}
         optimizer.zero_grad()  # of whatever the model did before
         torch.manual_seed(config.seed + self.accelerator.process_index)
         self._resume()
-        if output_dir and self.accelerator.is_main_process:
+        self._write_record()
+
+    def _prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Wrap model and optimizer for the device, precision and processes of this run."""
+        self.accelerator = hardware.make_accelerator(self.hardware.precision)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.bare_model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+
+    def _write_record(self) -> None:
+        if self.output_dir and self.accelerator.is_main_process:
             record = {"identity": self.identity, "hardware": self.hardware.to_dict()}
-            checkpoint.write_json(output_dir / "run.json", record)
+            checkpoint.write_json(self.output_dir / "run.json", record)
 
     # --- the loop
 
-    def train(self, stop_after: int | None, show_progress: bool, signalled: threading.Event) -> None:
+    def train(self, stop_after: int | None, bar: tqdm, signalled: threading.Event) -> None:
         last_step = self.num_updates if stop_after is None else min(stop_after, self.num_updates)
         last_save, interrupted = time.monotonic(), False
         self.model.train()
-        with tqdm(total=self.num_updates, initial=self.progress.step, unit="update",
-                  disable=not (show_progress and self.accelerator.is_main_process)) as bar:
-            for batch_indices in self._remaining_batches(last_step):
-                self._update(batch_indices, bar)
-                if self._evaluation_is_due():
-                    self._evaluate()
-                interrupted = self._agree(signalled.is_set())
-                stop = interrupted or self.progress.step >= last_step or self.progress.stopped_early
-                if stop or self._agree(self._save_is_due(last_save)):
-                    self._save()
-                    last_save = time.monotonic()
-                if stop:
-                    break
+        bar.set_description("training", refresh=False)
+        bar.n = bar.last_print_n = bar.initial = self.progress.step  # the rate is that of this start
+        bar.refresh()
+        for batch_indices in self._remaining_batches(last_step):
+            self._update(batch_indices, bar)
+            if self._evaluation_is_due():
+                self._evaluate()
+            interrupted = self._agree(signalled.is_set())
+            stop = interrupted or self.progress.step >= last_step or self.progress.stopped_early
+            if stop or self._agree(self._save_is_due(last_save)):
+                self._save()
+                last_save = time.monotonic()
+            if stop:
+                break
         if interrupted:
             outcome = "saved; start again to go on" if self.output_dir else "not saved, as there is no output_dir"
-            raise KeyboardInterrupt(f"stopped after update {self.progress.step}, {outcome}")
+            raise Interrupted(f"stopped after update {self.progress.step}, {outcome}")
         self._take_final_weights()
 
     def _remaining_batches(self, last_step: int) -> Iterator[list[int]]:
@@ -184,7 +231,8 @@ class _Run:
         factor = linear_schedule(self.progress.step, self.num_updates, self.num_warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        loss = self._sum(self._backward(self._micro_batches(batch_indices)))
+        micro_batches = self._micro_batches(batch_indices)
+        loss = self._sum(self._backward(micro_batches))
         norm = self._clip_gradients()
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise FloatingPointError(
@@ -196,12 +244,46 @@ class _Run:
         if self.average is not None:
             self.average.update_parameters(self.bare_model)
         self.progress.step += 1
-        self.progress.train_seconds += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self.progress.train_seconds += seconds
         self.progress.examples_seen += len(batch_indices)
         self.progress.history.append({"step": self.progress.step, "loss": loss,
                                       "learning_rate": self.config.learning_rate * factor})
         bar.update()
         bar.set_postfix(loss=f"{loss:.3f}", examples_per_s=f"{self._examples_per_second():.1f}", refresh=False)
+        self._judge_bf16(seconds, sum(batch["input_ids"].numel() for batch in micro_batches))
+
+    def _bf16_is_on_trial(self, saved: Mapping[str, Any]) -> bool:
+        """Whether bf16 was neither asked for by name, nor kept from an earlier start, and one process may change it."""
+        chosen = self.hardware.device == "cpu" and self.hardware.precision == "bf16"
+        asked = hardware.asked_precision(self.config.precision) != "auto"
+        return chosen and not asked and not saved and self.accelerator.num_processes == 1
+
+    def _judge_bf16(self, seconds: float, num_tokens: int) -> None:
+        """After the first updates in a bf16 that was measured to be faster: go on in fp32 if it turns out far slower.
+
+        Attention and all that is no dense layer was not measured, and bf16 may be slow there.
+        """
+        if self.seconds_a_token is None:
+            return
+        self.seconds_a_token.append(seconds / num_tokens)
+        if len(self.seconds_a_token) < UPDATES_ON_TRIAL:
+            return
+        fastest, self.seconds_a_token = min(self.seconds_a_token), None
+        products = hardware.seconds_of_products(self.bare_model, num_tokens) / num_tokens
+        if fastest > FAR_TOO_SLOW * products:
+            self._go_on_in_fp32(f"the first updates in bf16 took {fastest / products:.0f} times as long as their "
+                                "matrix products take in fp32")
+
+    def _go_on_in_fp32(self, why: str) -> None:
+        threads = self.hardware.num_threads
+        self.hardware = replace(self.hardware, precision="fp32", reason=f"cpu, fp32, {threads} threads: {why}")
+        log.warning("update %d: going on in fp32, as %s", self.progress.step + 1, why)
+        hardware.unwrap(self.bare_model)
+        if self.average is not None:
+            hardware.unwrap(self.average.module)
+        self._prepare(self.bare_model, self.optimizer.optimizer)
+        self._write_record()
 
     def _clip_gradients(self) -> float:
         """Scale the gradient down to max_grad_norm; return its norm before, if an infinite one is an error."""
@@ -327,20 +409,14 @@ class _Run:
         """The choice of the run's first start if there was one, changed only by what the config asks for by name."""
         accelerator = hardware.make_accelerator()
         model.to(accelerator.device).train()
-        precision, threads = self.config.precision, self.config.num_threads
+        precision, threads = hardware.asked_precision(self.config.precision), self.config.num_threads
         if saved and saved["hardware"]["device"] == accelerator.device.type:  # another device: choose anew
             precision = saved["hardware"]["precision"] if precision == "auto" else precision
             threads = threads or saved["hardware"]["num_threads"]
-        longest = sorted(range(len(self.features)), key=lambda i: -self.lengths[i])[:8]
-        batch = {name: tensor.to(accelerator.device)
-                 for name, tensor in self.collate([self.features[i] for i in longest]).items()}
-
-        def step() -> None:
-            self.compute_loss(model, batch).backward()
-            model.zero_grad()
-
         main = accelerator.is_main_process
-        box = [hardware.choose(step, precision=precision, num_threads=threads) if main else None]
+        micro_batch = self.config.batch_size // self.config.gradient_accumulation_steps // accelerator.num_processes
+        rows = max(1, micro_batch) * max(self.lengths)
+        box = [hardware.choose(model, num_rows=rows, precision=precision, num_threads=threads) if main else None]
         broadcast_object_list(box)
         chosen = box[0]
         torch.set_num_threads(chosen.num_threads)

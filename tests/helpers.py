@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -240,6 +241,12 @@ def run_command_line(arguments: Sequence[str], reviews: Path, log: Path, crash_a
     with log.open("a", buffering=1) as file:
         sys.stdout = sys.stderr = file
         sys.exit(finetune.main(arguments))
+
+
+def without_progress(err: str) -> str:
+    """What a command wrote to stderr, without the progress bars and phases that were drawn there first."""
+    lines = re.sub(r"\r[^\r\n]*", "", err).splitlines(keepends=True)
+    return "".join(line for line in lines if line.strip())
 
 
 def read_json(path: Path) -> dict[str, Any]:

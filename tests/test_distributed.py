@@ -144,7 +144,7 @@ def test_two_processes_resume_bit_for_bit(two):
 
 def test_a_signal_to_one_process_stops_both_at_the_same_update(two):
     told = [read_json(two / f"{rank}.json")["signal"] for rank in (0, 1)]
-    assert told == ["KeyboardInterrupt: stopped after update 2, saved; start again to go on"] * 2
+    assert told == ["Interrupted: stopped after update 2, saved; start again to go on"] * 2
     assert os.listdir(two / "signal" / "state") == ["step-00000002"]
 
 

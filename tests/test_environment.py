@@ -54,6 +54,16 @@ def test_little_memory_and_disk_are_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     assert "close other programs" in environment.summary(findings)
 
 
+def test_a_containers_limit_of_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container of one gigabyte on a machine that has plenty."""
+    monkeypatch.setattr(environment.container, "memory_available", lambda: None)
+    free = environment._available_memory_gib()
+    assert free is None or free > 0
+    monkeypatch.setattr(environment.container, "memory_available", lambda: 2**29)
+    finding = named(environment.check_environment(), "free memory")
+    assert free is None or (finding.found == "0.5 GiB" and not finding.is_fine)
+
+
 def test_summary_is_one_line_when_all_is_well() -> None:
     fine = environment.Finding("Python", "3.11 or newer", "3.12.1", True, "nothing")
     assert environment.summary([fine, fine]) == "all 2 checks passed: this machine is ready"

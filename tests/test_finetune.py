@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import finish, read_json, run_command_line, start, tiny_reviews, write_reviews
+from helpers import finish, read_json, run_command_line, start, tiny_reviews, without_progress, write_reviews
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from course_utils import classification, data, finetune, predict
@@ -263,6 +263,7 @@ def test_unfit_data_is_told_in_one_line_before_any_work(case, held_out, tmp_path
     monkeypatch.setattr(classification, "start_from", explode)
     assert run(tmp_path / "out", "--validation-examples", held_out) == 1
     out, err = capfd.readouterr()
+    err = without_progress(err)
     assert out == "" and err.count("\n") == 1 and err.startswith("error: ") and re.search(words, err), err
 
 
@@ -271,7 +272,7 @@ def test_a_truncated_file_is_told_in_one_line(tmp_path, monkeypatch, capfd):
     (folder / "train.parquet").write_bytes((folder / "train.parquet").read_bytes()[:-9])
     monkeypatch.setattr(data, "_COURSE_FOLDER", folder)
     assert run(tmp_path / "out") == 1
-    assert re.fullmatch(r"error: .*train\.parquet is cut short.*\n", capfd.readouterr().err)
+    assert re.fullmatch(r"error: .*train\.parquet is cut short.*\n", without_progress(capfd.readouterr().err))
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeypatch, capfd):
@@ -292,7 +293,7 @@ def test_what_cannot_be_had_is_told_in_one_line(arguments, words, tmp_path, capf
     monkeypatch.setattr(classification.hardware, "find_device", lambda: "cpu")
     monkeypatch.setattr(classification.hub, "_SHIPPED", tmp_path)  # as where the package stands alone
     assert run(tmp_path, *arguments) == 1
-    err = capfd.readouterr().err
+    err = without_progress(capfd.readouterr().err)
     assert err.count("\n") == 1 and words in err
 
 
