@@ -23,7 +23,7 @@ LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --ex
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-package torch \
 	--custom-compile-command "make lock" --quiet
 
-.PHONY: help setup lab test finetune notebooks lint lock clean
+.PHONY: help setup lab work test finetune notebooks lint lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,8 +37,11 @@ help: ## this list
 setup: ## create or update .venv
 	@$(PYTHON) scripts/setup_env.py
 
-lab: setup ## open the course in JupyterLab
-	$(VENV_PYTHON) -m jupyterlab notebooks/00_start_here.ipynb
+lab: setup ## open the course in JupyterLab (ARGS="--port 9999": on to Jupyter)
+	$(VENV_PYTHON) scripts/lab.py $(ARGS)
+
+work: setup ## copy the notebooks into work/, yours to change; again after a git pull
+	$(VENV_PYTHON) scripts/work.py
 
 # One thread a worker: the workers already fill the cores. The network stays off. No exercise counts as solved.
 test: export HF_HUB_OFFLINE = 1
