@@ -178,7 +178,8 @@ def finetune(task: ClassificationConfig, config: TrainConfig, output_dir: Path, 
     _refuse_what_makes_no_sense(task, config, output_dir)
     identity = identity_of({**task.to_dict(), "checkpoint": hub.shipped_folder(task.checkpoint)}, "checkpoint")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
-        return finished
+        with phase(f"this run was finished before: its result is read from {output_dir}", show=progress):
+            return finished
     with interrupts_in_one_line("stopped; what was saved last is untouched, start again to go on"):
         return _finetune(task, config, output_dir, identity, stop_after, progress, command)
 

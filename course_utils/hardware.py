@@ -92,7 +92,8 @@ def describe() -> dict[str, str]:
     with suppress(OSError, StopIteration):  # Linux alone has it
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    words = {"processor": processor, "cores": str(available_cores()), "system": platform.system()}
+    words = {"processor": processor, "instructions": torch.backends.cpu.get_cpu_capability(),
+             "cores": str(available_cores()), "system": platform.system()}
     if torch.cuda.is_available():
         words["gpu"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     return words

@@ -236,7 +236,8 @@ def pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, *, res
     refuse_own_start(task.start_from, output_dir)
     identity = identity_of(task.to_dict(), "start_from")
     if finished := finished_result(output_dir, {**identity, **config.identity()}, resume=resume):
-        return finished
+        with phase(f"this run was finished before: its result is read from {output_dir}", show=progress):
+            return finished
     with interrupts_in_one_line("stopped; what was saved last is untouched, start again to go on"):
         return _pretrain(task, config, output_dir, identity, stop_after, progress, command)
 

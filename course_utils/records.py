@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +17,8 @@ import numpy as np
 from course_utils import checkpoint as checkpoints
 from course_utils import hardware
 from course_utils.training import FitResult
+
+COLAB_DRIVE = Path("/content/drive/MyDrive")  # where google.colab's drive.mount("/content/drive") puts it
 
 
 def checkpoint_name(checkpoint: str) -> str:
@@ -56,6 +62,28 @@ def finished_result(output_dir: Path, identity: Mapping[str, Any], *, resume: bo
     checkpoints.refuse_other_run(output_dir, {name: saved.get(name) for name in identity}, identity)
     checkpoints.remove_states(output_dir / "state")  # if it was killed before it could
     return result
+
+
+def run_folder(name: str) -> Path:
+    """The folder in which a notebook keeps its runs, so that a killed kernel or a new day loses nothing.
+
+    It is runs/NAME beside the notebooks' folder; on Colab, whose disk is gone with the machine, a folder of the Drive
+    if that is mounted. The variable COURSE_RUNS_DIR names another place; empty, it asks for a temporary folder, which
+    ends with the process. Nothing is made yet, but for a temporary folder.
+    """
+    named = os.environ.get("COURSE_RUNS_DIR")
+    if named:
+        return Path(named).expanduser() / name
+    if named == "":
+        temporary = Path(tempfile.mkdtemp(prefix="course-runs-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return temporary / name
+    if COLAB_DRIVE.is_dir():
+        return COLAB_DRIVE / "words-to-bert" / "runs" / name
+    here = Path.cwd()
+    folder = here.parent if here.name == "solutions" else here
+    beside = folder.name in ("notebooks", "work") and (folder.parent / "data").is_dir()
+    return (folder.parent if beside else here) / "runs" / name
 
 
 def record_of(fitted: FitResult, config: Mapping[str, Any], command: str) -> dict[str, Any]:

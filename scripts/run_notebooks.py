@@ -108,7 +108,8 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", type=Path, help="which ones; all if none is named")
     parser.add_argument("--timeout", type=float, default=600, help="seconds that one cell may take (600)")
     args = parser.parse_args()
-    os.environ["COURSE_PROGRESS_FILE"] = ""  # what somebody solved on this machine must not be stored
+    # What somebody solved or trained on this machine must not be stored.
+    os.environ["COURSE_PROGRESS_FILE"] = os.environ["COURSE_RUNS_DIR"] = ""
     for path in [file.resolve() for file in args.notebooks] or notebook_paths():
         try:
             print(f"{path.stem:28}{run_notebook(path, args.timeout):7.1f} s", flush=True)

@@ -33,16 +33,22 @@ del held
 README = f"""# A course
 
 {BEGIN}
-| | notebook | reading | computing, two cores | memory | needs |
+| | notebook | reading | with a bf16 unit | without | needs |
 | --- | --- | --- | --- | --- | --- |
-| 00 | [first](notebooks/00_first.ipynb) | 15 min | 1 s | | nothing |
+| 00 | [first](notebooks/00_first.ipynb) | 15 min | 1 s, 1 MiB | | nothing |
 | 01 | [second](notebooks/01_second.ipynb) | 20 min | 999 s | 1 MiB | a `GPU` |
+
+{{words}}
 {END}
 
 More text, with a | in it.
 """
-RECORD = {"notebooks": {"00_first": {"seconds": 11.6, "cpu_seconds": 20.0, "peak_mebibytes": 633}}}
-WANTED = README.replace("| 1 s | |", "| 12 s | 630 MiB |").replace("999 s | 1 MiB", "not measured | not measured")
+COSTS = {"00_first": {"seconds": 11.6, "cpu_seconds": 20.0, "peak_mebibytes": 633}}
+RECORD = {"fp32": {"command": "python measure.py --precision fp32", "date": "2026-12-01", "notebooks": COSTS,
+                   "hardware": {"processor": "Some chip", "instructions": "AVX2"}}}
+WORDS = "without: Some chip (AVX2), 2026-12-01, `python measure.py --precision fp32`"
+WANTED = README.format(words=WORDS).replace("| 1 s, 1 MiB | |", "| not measured | 12 s, 630 MiB |").replace(
+    "999 s | 1 MiB", "not measured | not measured")
 
 
 def write_notebook(path: Path, *sources: str) -> Path:
@@ -51,7 +57,8 @@ def write_notebook(path: Path, *sources: str) -> Path:
 
 
 def options(**given: object) -> argparse.Namespace:
-    return argparse.Namespace(**{"notebooks": [], "table": False, "check": False, "timeout": 60.0, **given})
+    usual = {"notebooks": [], "table": False, "check": False, "timeout": 60.0, "precision": None}
+    return argparse.Namespace(**{**usual, **given})
 
 
 # --- measuring ---------------------------------------------------------------------------------------------------
@@ -105,26 +112,68 @@ def test_a_notebook_that_fails_is_an_error(tmp_path: Path, capsys: pytest.Captur
 # --- the record --------------------------------------------------------------------------------------------------
 
 
-def test_the_record_and_the_table_are_written_and_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
+    """Costs that stand in for a measurement, on a machine without a bf16 unit."""
+    costs = {**COSTS, "solutions/00_first": {"seconds": 3.0, "cpu_seconds": 3.0, "peak_mebibytes": 90}}
+    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: costs)
+    monkeypatch.setattr(measure_notebooks, "natural_precision", lambda: "fp32")
+    monkeypatch.delenv("COURSE_PRECISION", raising=False)
+    return costs
+
+
+def test_the_record_and_the_table_are_written_and_held(tmp_path: Path, measured: dict[str, dict[str, float]],
                                                       capsys: pytest.CaptureFixture[str]) -> None:
     readme, stored = tmp_path / "README.md", tmp_path / "notebooks.json"
-    readme.write_text(README, encoding="utf-8")
-    costs = {**RECORD["notebooks"], "solutions/00_first": {"seconds": 3.0, "cpu_seconds": 3.0, "peak_mebibytes": 90}}
-    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: costs)
+    readme.write_text(README.format(words="old"), encoding="utf-8")
     assert measure_notebooks.run(options(), readme, stored) == 0
-    record = json.loads(stored.read_text(encoding="utf-8"))
-    assert record["notebooks"] == costs and record["total_seconds"] == 14.6
-    assert record["command"] == "python scripts/measure_notebooks.py"
-    assert record["hardware"]["processor"] and record["versions"]["python"]
-    assert readme.read_text(encoding="utf-8") == WANTED
+    part = json.loads(stored.read_text(encoding="utf-8"))["fp32"]
+    assert part["notebooks"] == measured and part["total_seconds"] == 14.6
+    assert part["command"] == "python scripts/measure_notebooks.py"
+    assert part["hardware"]["processor"] and part["versions"]["python"] and len(part["date"]) == 10
+    written = readme.read_text(encoding="utf-8")
+    assert "| not measured | 12 s, 630 MiB |" in written and f"{part['date']}, `{part['command']}`" in written
 
     assert measure_notebooks.run(options(check=True), readme, stored) == 0
-    changed = WANTED.replace("12 s", "13 s")
+    changed = written.replace("12 s", "13 s")
     readme.write_text(changed, encoding="utf-8")
     assert measure_notebooks.run(options(check=True), readme, stored) == 1
     assert "--table" in capsys.readouterr().out and readme.read_text(encoding="utf-8") == changed
     assert measure_notebooks.run(options(table=True), readme, stored) == 0
-    assert readme.read_text(encoding="utf-8") == WANTED
+    assert readme.read_text(encoding="utf-8") == written
+
+
+def test_the_part_of_the_other_kind_of_machine_stays(tmp_path: Path, measured: dict[str, dict[str, float]],
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "notebooks.json"
+    readme.write_text(README.format(words=""), encoding="utf-8")
+    theirs = {**RECORD["fp32"], "command": "python scripts/measure_notebooks.py"}
+    stored.write_text(json.dumps({"bf16": theirs}), encoding="utf-8")
+    assert measure_notebooks.run(options(precision="fp32"), readme, stored) == 0
+    record = json.loads(stored.read_text(encoding="utf-8"))
+    assert record["bf16"] == theirs and record["fp32"]["command"].endswith(" --precision fp32")
+    assert measure_notebooks.os.environ.pop("COURSE_PRECISION") == "fp32"  # which the notebooks' kernels inherit
+    assert "| 12 s, 630 MiB | 12 s, 630 MiB |" in readme.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("command", "instructions", "limit"), [
+    ("m.py", "AVX2", 90), ("m.py --precision fp32", "AVX2", 90), ("m.py", "AVX512", 90),
+    ("m.py --precision fp32", "AVX512", 60)])
+def test_fp32_by_request_on_a_faster_chip_must_leave_some_time(command: str, instructions: str, limit: float) -> None:
+    part = {"command": command, "hardware": {"processor": "any", "instructions": instructions}}
+    assert measure_notebooks.max_seconds_of(part) == limit
+
+
+@needs_proc
+def test_each_notebook_gets_a_new_folder_for_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setenv("COURSE_RUNS_DIR", "")
+    monkeypatch.setattr(measure_notebooks, "measure", lambda path, timeout: (
+        seen.append(measure_notebooks.os.environ["COURSE_RUNS_DIR"]), COSTS["00_first"])[1])
+    cores = measure_notebooks.os.sched_getaffinity(0)
+    measure_notebooks.measure_all([tmp_path / "a.ipynb", tmp_path / "b.ipynb"], 60)
+    measure_notebooks.os.sched_setaffinity(0, cores)
+    assert len(set(seen)) == 2 and not any(Path(folder).exists() for folder in seen)
 
 
 @pytest.mark.parametrize(("cost", "words"), [
@@ -136,22 +185,21 @@ def test_limits(cost: dict[str, float], words: list[str]) -> None:
     assert measure_notebooks.complaints("00_first", cost) == words
 
 
-def test_too_much_is_stored_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_too_much_is_stored_and_told(tmp_path: Path, measured: dict[str, dict[str, float]],
                                      capsys: pytest.CaptureFixture[str]) -> None:
     readme, stored = tmp_path / "README.md", tmp_path / "notebooks.json"
-    readme.write_text(README, encoding="utf-8")
-    costs = {"00_first": {"seconds": 91.0, "cpu_seconds": 1.0, "peak_mebibytes": 10}}
-    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: costs)
+    readme.write_text(README.format(words=""), encoding="utf-8")
+    measured["00_first"] = {"seconds": 91.0, "cpu_seconds": 1.0, "peak_mebibytes": 10}
     assert measure_notebooks.run(options(), readme, stored) == 1
     assert "00_first takes 91 s" in capsys.readouterr().err
-    assert json.loads(stored.read_text(encoding="utf-8"))["notebooks"] == costs
+    assert json.loads(stored.read_text(encoding="utf-8"))["fp32"]["notebooks"] == measured
 
 
 # --- the table ---------------------------------------------------------------------------------------------------
 
 
 def test_only_the_measured_cells_change() -> None:
-    assert measure_notebooks.with_costs(README, RECORD) == WANTED
+    assert measure_notebooks.with_costs(README.format(words="old words"), RECORD) == WANTED
     assert measure_notebooks.with_costs(WANTED, RECORD) == WANTED
 
 
@@ -159,7 +207,7 @@ def test_a_readme_without_the_table_is_told_so() -> None:
     with pytest.raises(ValueError, match=r"the markers .* are missing"):
         measure_notebooks.with_costs("# A course\n", RECORD)
     with pytest.raises(ValueError, match="each row must link to its notebook"):
-        measure_notebooks.with_costs(README.replace("(notebooks/00_first.ipynb)", ""), RECORD)
+        measure_notebooks.with_costs(WANTED.replace("(notebooks/00_first.ipynb)", ""), RECORD)
 
 
 # --- the course's own notebooks ----------------------------------------------------------------------------------
@@ -167,12 +215,15 @@ def test_a_readme_without_the_table_is_told_so() -> None:
 
 def test_every_notebook_was_measured_and_keeps_its_limits() -> None:
     record = json.loads(measure_notebooks.RECORD.read_text(encoding="utf-8"))
-    costs = record["notebooks"]
-    assert set(costs) == {measure_notebooks.name_of(path) for path in measure_notebooks.notebook_paths()}
-    assert [words for name, cost in costs.items() for words in measure_notebooks.complaints(name, cost)] == []
-    for cost in costs.values():
-        assert 0 < cost["cpu_seconds"] <= 2.2 * cost["seconds"]  # two cores
-        assert cost["peak_mebibytes"] > 32
-    assert record["total_seconds"] == pytest.approx(sum(cost["seconds"] for cost in costs.values()), abs=1)
+    assert set(record) == set(measure_notebooks.COLUMNS.values())
+    for part in record.values():
+        costs, limit = part["notebooks"], measure_notebooks.max_seconds_of(part)
+        assert set(costs) == {measure_notebooks.name_of(path) for path in measure_notebooks.notebook_paths()}
+        assert [words for name, cost in costs.items()
+                for words in measure_notebooks.complaints(name, cost, limit)] == []
+        for cost in costs.values():
+            assert 0 < cost["cpu_seconds"] <= 2.2 * cost["seconds"]  # two cores
+            assert cost["peak_mebibytes"] > 32
+        assert part["total_seconds"] == pytest.approx(sum(cost["seconds"] for cost in costs.values()), abs=1)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert measure_notebooks.with_costs(readme, record) == readme
