@@ -19,7 +19,7 @@ PYTEST = $(VENV_PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadfile
 NBVAL = --nbval --nbval-current-env --nbval-cell-timeout 240 --nbval-kernel-startup-timeout 120
 # Without ARGS the main job starts from course-bert, on the course's own reviews.
 FINETUNE = --max-length 128 --learning-rate 3e-4
-LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --extra test \
+LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --extra setup --extra test \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-package torch \
 	--custom-compile-command "make lock" --quiet
 
@@ -28,24 +28,29 @@ LOCK = --universal --python-version 3.11 --fork-strategy fewest --extra lab --ex
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo '  TORCH=installed      insist on a torch that is already there: in .venv, or for the Python that runs'
+	@echo '  TORCH=installed      insist on a torch that is already there: in .venv, or for the Python that runs this'
+	@echo '  TORCH=cpu            the CPU build, also on a machine with a GPU'
+	@echo '  TORCH=any            whatever build pip chooses; on Linux that holds CUDA, 5.7 GB on disk'
 	@echo '  TORCH="torch==X ..." what to hand to "pip install" for torch, an --index-url included'
-	@echo '                       (no TORCH: one that is already there, else the pinned one; .venv remembers the choice)'
+	@echo '                       (no TORCH: one that is already there, else the pinned one in the build for this machine:'
+	@echo '                       the CPU build, or with a GPU the one for its driver; .venv remembers the choice)'
 	@echo '  PYTHON=python3.12    the Python that .venv is made with'
-	@echo '  ARGS="..."           more arguments for test, notebooks and lock; for finetune, all of them'
+	@echo '  ARGS="..."           more arguments for lab, test, notebooks and lock; for finetune, all of them'
 
 setup: ## create or update .venv
 	@$(PYTHON) scripts/setup_env.py
 
-lab: setup ## open the course in JupyterLab (ARGS="--port 9999": on to Jupyter)
+lab: setup ## open the course in JupyterLab
 	$(VENV_PYTHON) scripts/lab.py $(ARGS)
 
 work: setup ## copy the notebooks into work/, yours to change; again after a git pull
 	$(VENV_PYTHON) scripts/work.py
 
-# One thread a worker: the workers already fill the cores. The network stays off. No exercise counts as solved.
+# One thread a worker: the workers already fill the cores. The network stays off. No exercise counts as solved, and no
+# training as done.
 test: export HF_HUB_OFFLINE = 1
 test: export COURSE_PROGRESS_FILE =
+test: export COURSE_RUNS_DIR =
 test: export OMP_NUM_THREADS = 1
 test: setup ## all tests, and every notebook run and compared with its stored outputs
 	$(PYTEST) $(ARGS)
@@ -68,7 +73,7 @@ lock: ## pin one version of everything within pyproject.toml's ranges (ARGS=--up
 	$(VENV_PYTHON) -m pip install --quiet "uv>=0.9,<1"
 	$(VENV_PYTHON) -m uv pip compile pyproject.toml $(LOCK) --output-file requirements.lock $(ARGS)
 
-clean: ## remove .venv and what the tools left behind; runs/ stays
+clean: ## remove .venv and what the tools left behind; work/ and runs/ stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find course_utils data notebooks scripts tests \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import platform
 import shutil
@@ -108,3 +109,20 @@ def thin_curve(history: Sequence[dict[str, float]], num_points: int = 200) -> li
     stretches = [part for part in np.array_split(np.arange(len(updates)), num_points) if len(part)]
     return [{"step": updates[part[-1]]["step"], "learning_rate": updates[part[-1]]["learning_rate"],
              "loss": round(float(np.mean([updates[i]["loss"] for i in part])), 5)} for part in stretches]
+
+
+# --- answers of a model to the texts of a notebook -----------------------------------------------------------------
+
+
+def answer_key(text: str, max_length: int) -> str:
+    """By what the answer to a text is stored that was cut to max_length tokens: the beginning of a hash of both."""
+    return hashlib.sha256(f"{max_length} {text}".encode()).hexdigest()[:16]
+
+
+def stored_logits(answers: Mapping[str, Sequence[float]], texts: Sequence[str], max_length: int) -> np.ndarray:
+    """The stored logits of `texts`, float64 [num_texts, num_labels]. Raises KeyError for a text that was not asked."""
+    for text in texts:
+        if answer_key(text, max_length) not in answers:
+            raise KeyError(f"no answer is stored for {text!r:.80} at {max_length} tokens; to ask a text of your own, "
+                           "train the model in this notebook")
+    return np.array([answers[answer_key(text, max_length)] for text in texts], dtype=float)

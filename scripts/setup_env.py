@@ -1,18 +1,21 @@
 """Create or update .venv, with everything that the course needs: python scripts/setup_env.py
 
 make calls this before each target; where there is no make (Windows), call it yourself. Standard library only.
-Up to date, it does nothing. It brings .venv up to date when requirements.lock or pyproject.toml changed, and
-starts over when an earlier run was interrupted.
+Up to date, it does nothing. It brings .venv up to date when requirements.lock or pyproject.toml changed, carries on
+where an earlier run was ended, and mends .venv if a package is missing. Two at once wait for each other.
 
 torch is the one package that is not in the lock, since every kind of machine has its own build. The
 environment variable TORCH chooses it:
   (not set)            a torch that is already there, in .venv or for the Python that runs this; else the
-                       pinned one
-  TORCH=installed      the same, but an error if there is none
+                       pinned one: on Linux the CPU build, or with a GPU in sight the build for that
+  TORCH=installed      a torch that is already there; an error if there is none
+  TORCH=cpu            the CPU build of the pinned one, also with a GPU
+  TORCH=any            the pinned one in whatever build pip chooses: on Linux with CUDA, gigabytes of it
   TORCH="torch==X ..." what to hand to "pip install", an --index-url included
 .venv remembers the choice until another one is made.
 """
 
+import signal
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - said in words here, before newer syntax fails
@@ -20,38 +23,30 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said in words here, before newer
         f"Words to BERT needs Python 3.11 or newer, but {sys.executable} is {sys.version.split()[0]}.\n"
         "Install a newer one (python.org), or name one that you have: make lab PYTHON=python3.12"
     )
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports: no traceback
 
 import argparse
+import functools
 import hashlib
-import importlib.metadata
 import importlib.util
-import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
+import setup_commands
+import setup_stamp as stamp
+import setup_torch
+from setup_commands import SIGNALS, Stopped
+
 ROOT = Path(__file__).resolve().parent.parent
-PINNED_TORCH = "torch==2.13.0"
-BY_PIN = "the pin "  # before the pin of that day: nobody chose, so a new pin replaces it
-IN_VENV = "already in .venv"  # the two choices that are no argument of pip
-OUTSIDE = "already outside .venv"
-NO_GPU = """No NVIDIA GPU in sight, but pip may still fetch torch with CUDA, gigabytes of it. If it does, stop
-it (Ctrl-C) and take the CPU build: whatever https://pytorch.org/get-started/locally shows after "pip install"
-goes into TORCH, as in: make lab TORCH="torch --index-url ..."
-"""
-STATE = "setup.json"  # in .venv: how far the set-up came ("installing", "failed" or "ready"), and with what
-OUTSIDE_PTH = "torch_outside.pth"  # in .venv's site-packages: the folder of a torch installed elsewhere
-
-
-def run(command: list[str | Path], *, quiet: bool = False) -> str:
-    """Run a command; returns what it printed if quiet. Raises CalledProcessError if it fails."""
-    kept = subprocess.PIPE if quiet else None
-    done = subprocess.run(command, check=True, text=True, stdout=kept, stderr=kept)
-    return done.stdout or ""
+PINNED_TORCH = setup_torch.PINNED
+PROJECT = "words-to-bert"
+# Whatever else is missing or broken, one of these does not import.
+IMPORTED = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "safetensors", "numpy", "scipy", "pyarrow",
+            "sklearn", "matplotlib.pyplot", "jupyterlab", "ipykernel", "ipywidgets", "course_utils")
 
 
 def venv_python(venv: Path) -> Path:
@@ -61,8 +56,8 @@ def venv_python(venv: Path) -> Path:
 
 def site_packages(venv: Path) -> Path:
     """Where a virtual environment keeps its packages."""
-    return Path(run([venv_python(venv), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                    quiet=True).strip())
+    question = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(setup_commands.run([venv_python(venv), "-c", question], quiet=True).strip())
 
 
 def fingerprint(root: Path) -> str:
@@ -73,117 +68,137 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
-def read_state(venv: Path) -> dict[str, str]:
-    """What the last set-up wrote down; empty if there was none."""
-    try:
-        return json.loads((venv / STATE).read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def write_state(venv: Path, phase: str, torch: str, pins: str) -> None:
-    """Write the state whole or not at all."""
-    unfinished = venv / f"{STATE}.tmp"
-    unfinished.write_text(json.dumps({"phase": phase, "torch": torch, "pins": pins}, indent=1))
-    os.replace(unfinished, venv / STATE)
-
-
 def is_ready(venv: Path, wanted: str, pins: str) -> bool:
-    """True if the last set-up finished, with these pins and this choice of torch."""
-    state = read_state(venv)
-    return (state.get("phase") == "ready" and state.get("pins") == pins and venv_python(venv).exists()
-            and wanted in ("", "installed", state.get("torch")))
+    """True if the last set-up finished, with these pins and this choice of torch, and nothing has gone since.
+
+    Only looks: it must work in a .venv that others share read-only, and while another set-up runs.
+    """
+    state = stamp.read_state(venv)
+    if state.get("phase") != stamp.READY or state.get("pins") != pins:
+        return False
+    if wanted not in ("", setup_torch.INSTALLED, state.get("torch")):
+        return False
+    python = venv_python(venv)  # where it points to changes when the Python below is replaced by another version
+    if not python.exists() or os.path.realpath(python) != state.get("python"):
+        return False
+    if state["torch"] == setup_torch.OUTSIDE and not setup_torch.linked(venv / state["site"]):
+        return False
+    return not stamp.missing(venv / state["site"], state["installed"])
 
 
-def create(venv: Path) -> None:
-    """Make an empty virtual environment; whatever was there before is removed."""
+@functools.cache
+def pinned(root: Path) -> frozenset[str]:
+    """The names in the lock."""
+    lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return frozenset(stamp.normal(line.split("==")[0]) for line in lines if re.match(r"[\w.-]+==", line))
+
+
+def is_ours(name: str, root: Path) -> bool:
+    """True if the set-up brings this package. What you installed beside it is your own."""
+    return name in pinned(root) or name in (PROJECT, "pip") or bool(stamp.WITH_TORCH.match(name))
+
+
+def create(venv: Path, torch: str = "") -> None:
+    """Make an empty virtual environment; whatever was there before is removed, except the stamp and the lock.
+
+    The stamp comes first and outlives it: Python stands in the folder some seconds before pip does. It also keeps
+    the choice of torch.
+    """
     print(f"Creating {venv.name} with Python {sys.version.split()[0]} ...", flush=True)
+    stamp.write_state(venv, stamp.CREATING, torch=torch)
+    stamp.empty(venv)
     try:
-        run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", "--clear", venv])
-    except BaseException as error:
-        shutil.rmtree(venv, ignore_errors=True)  # it holds a Python without pip, and would pass for one next time
-        if not isinstance(error, subprocess.CalledProcessError):
-            raise
-        raise SystemExit("Python could not make a virtual environment (see above). On Debian and Ubuntu "
-                         "that needs a package of its own: sudo apt install python3-venv") from error
+        setup_commands.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", venv])
+    except subprocess.CalledProcessError as error:
+        if importlib.util.find_spec("ensurepip") is None:
+            raise SystemExit("Python could not make a virtual environment (see above). On Debian and Ubuntu "
+                             "that needs a package of its own: sudo apt install python3-venv") from error
+        raise SystemExit("Python could not make a virtual environment; its own message stands above. "
+                         "Once mended (disk full?), run the same command again.") from error
 
 
-def accepted(version: str, root: Path) -> bool:
-    """True if pyproject.toml's range for torch admits this version."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    spec = next(line for line in project["dependencies"] if line.startswith("torch"))
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    lowest = tuple(int(part) for part in re.search(r">=([\d.]+)", spec)[1].split("."))
-    return lowest <= numbers < (int(re.search(r"<(\d+)", spec)[1]),)
-
-
-def torch_in_venv(venv: Path, root: Path) -> str:
-    """The version of the torch in .venv itself; empty without one that will do."""
-    versions = [holder.stem.split("-")[1] for holder in site_packages(venv).glob("torch-*.dist-info")]
-    return next((version for version in versions if accepted(version, root)), "")
-
-
-def torch_outside(venv: Path, root: Path) -> Path | None:
-    """The folder from which the Python that runs this imports torch; None without a torch that will do."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
+def usable(venv: Path, phase: str) -> Path | None:
+    """The site-packages of .venv; None if it has to be made anew: half made, does not import, or has no whole pip."""
+    if phase in (stamp.CREATING, stamp.BROKEN) or not venv_python(venv).exists():
         return None
-    folder, version = Path(spec.origin).parent.parent, importlib.metadata.version("torch")
-    if venv in folder.parents:
+    try:
+        site = site_packages(venv)
+    except (subprocess.CalledProcessError, OSError):  # its Python is there, but does not run
         return None
-    if not accepted(version, root):
-        print(f"torch {version} in {folder} is outside the range of pyproject.toml; leaving it alone.")
-        return None
-    return folder
+    infos = stamp.records(site).get("pip", [])
+    return site if len(infos) == 1 and stamp.is_whole(infos[0]) else None
 
 
-def choose_torch(wanted: str, remembered: str, venv: Path, root: Path) -> str:
-    """Which torch to use: the one asked for, the one chosen before, one that is there, or the pinned one."""
-    if wanted not in ("", "installed"):
-        return wanted
-    if remembered and not remembered.startswith(BY_PIN):
-        return remembered
-    here = torch_in_venv(venv, root)
-    if here and (wanted or remembered != f"{BY_PIN}torch=={here.split('+')[0]}"):
-        return IN_VENV  # asked for, or not the one that the pin of that day brought
-    if not here and torch_outside(venv, root):
-        return OUTSIDE
-    if wanted == "installed":
-        raise SystemExit("TORCH=installed, but there is no torch that will do, neither in .venv nor for "
-                         f"{sys.executable}. Install one first, or leave TORCH out.")
-    return BY_PIN + PINNED_TORCH
+def clean_up(site: Path, root: Path, installed: dict[str, list[str]]) -> None:
+    """Forget each package that is gone or there only in part, so that pip installs it as if it had never been."""
+    stamp.sweep(site)
+    lost = stamp.missing(site, {name: kept for name, kept in installed.items() if is_ours(name, root)})
+    broken = sorted({*lost, *stamp.damaged(site, lambda name: is_ours(name, root))})
+    if broken:
+        print(f"Missing or incomplete in .venv: {', '.join(broken)}. Installing again ...", flush=True)
+    if any(stamp.WITH_TORCH.match(name) for name in broken):
+        broken.append("torch")  # what came with torch comes back with torch
+    for name in broken:
+        stamp.forget(site, name)
 
 
-def install_torch(choice: str, previous: str, venv: Path, root: Path) -> None:
-    """Bring the chosen torch into .venv: by pip, or by a link to the folder that has it."""
-    link = site_packages(venv) / OUTSIDE_PTH
-    link.unlink(missing_ok=True)
-    if choice == OUTSIDE:
-        folder = torch_outside(venv, root)
-        if folder is None:
-            raise SystemExit(f"The torch that .venv used is gone from {sys.executable}. Run: make clean")
-        link.write_text(f"{folder}\n")
-        print(f"Using the torch in {folder}.", flush=True)
-    elif choice != IN_VENV:
-        if previous not in ("", choice):  # another build of the same version would pass for installed
-            run([venv_python(venv), "-m", "pip", "uninstall", "--yes", "--quiet", "torch"])
-        if choice.startswith(BY_PIN) and sys.platform == "linux" and not shutil.which("nvidia-smi"):
-            print(NO_GPU, flush=True)
-        spec = choice.removeprefix(BY_PIN)
-        print(f"Installing {spec} ...", flush=True)
-        words = shlex.split(spec, posix=os.name != "nt")  # on Windows, a path keeps its backslashes
-        run([venv_python(venv), "-m", "pip", "install", *words])
+def install(venv: Path, site: Path, choice: str, previous: str, root: Path) -> None:
+    """Install the lock, torch, and the project itself. The lock is complete: pip has nothing to resolve.
 
-
-def install(venv: Path, choice: str, previous: str, root: Path) -> None:
-    """Install torch, the lock and the project itself. The lock is complete: pip has nothing to resolve."""
-    pip = [venv_python(venv), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    install_torch(choice, previous, venv, root)
+    torch comes second: the lock brings the uv that finds its build, and what the CPU build needs.
+    """
+    python = venv_python(venv)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     print("Installing the pinned packages (a minute or two) ...", flush=True)
-    run([*pip, "--require-hashes", "--requirement", root / "requirements.lock"])
-    run([*pip, "--no-build-isolation", "--editable", root])
-    check = "import torch, course_utils; print('Ready, with torch', torch.__version__)"
-    print(run([venv_python(venv), "-c", check], quiet=True).strip(), flush=True)
+    setup_commands.run([*pip, "--require-hashes", "--requirement", root / "requirements.lock"])
+    setup_torch.install(choice, previous, python, venv, site, root)
+    # Quiet: the build warns that it is an editable installation, which is what is asked for.
+    setup_commands.run([*pip, "--no-build-isolation", "--editable", root], quiet=True)
+
+
+def try_out(venv: Path) -> None:
+    """Import what matters, in a process of its own."""
+    print("Trying it out ...", flush=True)
+    # -P: without the current folder, so that course_utils is found as a notebook finds it.
+    check = f"import {', '.join(IMPORTED)}\nprint('Ready, with torch', torch.__version__)"
+    print(setup_commands.run([venv_python(venv), "-P", "-c", check], quiet=True).splitlines()[-1], flush=True)
+
+
+def bring_up_to_date(root: Path, venv: Path, wanted: str, pins: str) -> dict[str, object]:
+    """Install whatever is missing; returns what the stamp should say then. Until then it says how far this came."""
+    state = stamp.read_state(venv)
+    previous = state.get("torch", "")
+    site = usable(venv, state.get("phase", ""))
+    if site is None:
+        create(venv, previous)
+        site = site_packages(venv)
+    stamp.write_state(venv, stamp.INSTALLING, torch=previous, pins=pins)
+    clean_up(site, root, state.get("installed", {}))
+    if previous == setup_torch.IN_VENV and not setup_torch.in_venv(site, root):
+        previous = ""  # nobody but its owner can bring that one back
+    choice = setup_torch.choose(wanted, previous, venv, site, root)
+    stamp.write_state(venv, stamp.INSTALLING, torch=choice, pins=pins)
+    phase = stamp.FAILED
+    try:
+        install(venv, site, choice, previous, root)
+        phase = stamp.BROKEN  # all is installed: if it does not work now, only a new start can help
+        try_out(venv)
+    except subprocess.CalledProcessError as error:
+        stamp.write_state(venv, phase, torch=choice, pins=pins)
+        raise SystemExit(explain(error, phase)) from None
+    return {"torch": choice, "pins": pins, "site": os.path.relpath(site, venv),
+            "python": os.path.realpath(venv_python(venv)),
+            "installed": stamp.inventory(site, lambda name: is_ours(name, root))}
+
+
+def explain(error: subprocess.CalledProcessError, phase: str) -> str:
+    """What failed, and what to do."""
+    if phase == stamp.BROKEN:
+        return (f"{error.stderr or ''}\nEverything is installed, but it does not import; the reason stands above.\n"
+                "Run the same command again: it makes .venv anew.")
+    return (f"{error.stderr or ''}\nThe set-up failed at: {shlex.join(map(str, error.cmd))}\n"
+            "Its own message stands above. Once mended (network? disk full?), run the same command again: "
+            "it carries on.")
 
 
 def set_up(root: Path, wanted: str) -> None:
@@ -191,32 +206,45 @@ def set_up(root: Path, wanted: str) -> None:
     venv, pins = root / ".venv", fingerprint(root)
     if is_ready(venv, wanted, pins):
         return
-    state = read_state(venv)
-    if state.get("phase") == "installing" or not venv_python(venv).exists():
-        create(venv)  # an interrupted pip can leave packages that only look installed
-        state = {} if state.get("torch") == IN_VENV else state
-    previous = state.get("torch", "")
-    choice = choose_torch(wanted, previous, venv, root)
-    write_state(venv, "installing", choice, pins)
-    try:
-        install(venv, choice, previous, root)
-    except subprocess.CalledProcessError as error:
-        write_state(venv, "failed", choice, pins)
-        raise SystemExit(f"{error.stderr or ''}\nThe set-up failed at: {shlex.join(map(str, error.cmd))}\n"
-                         "Its own message stands above. Once mended, run the same command again.") from None
-    write_state(venv, "ready", choice, pins)
+    with stamp.alone(venv) as lock:
+        if is_ready(venv, wanted, pins):  # another set-up was faster
+            print("Ready.", flush=True)
+            return
+        with stamp.surroundings(venv, lock):
+            done = bring_up_to_date(root, venv, wanted, pins)
+        stamp.write_state(venv, stamp.READY, **done)
 
 
-def main() -> None:
-    """Set .venv up, or with --bare only make sure that there is one."""
+def set_up_bare(root: Path) -> None:
+    """Only make sure that there is a .venv with pip."""
+    venv = root / ".venv"
+    with stamp.alone(venv) as lock, stamp.surroundings(venv, lock):
+        if usable(venv, stamp.read_state(venv).get("phase", "")) is None:
+            create(venv)
+            stamp.write_state(venv, stamp.INSTALLING)
+
+
+def main() -> int:
+    """Set .venv up, or with --bare only make sure that there is one. Returns the exit status."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--bare", action="store_true", help="only make sure that .venv exists")
-    if not parser.parse_args().bare:
-        set_up(ROOT, os.environ.get("TORCH", "").strip())
-    elif not venv_python(ROOT / ".venv").exists():
-        create(ROOT / ".venv")
+    bare = parser.parse_args().bare
+    SIGNALS.catch()
+    try:
+        if bare:
+            set_up_bare(ROOT)
+        else:
+            set_up(ROOT, os.environ.get("TORCH", "").strip())
+    except Stopped as stopped:
+        print("Stopped. Run the same command again to go on.", file=sys.stderr)
+        return 128 + stopped.number
+    except OSError as error:
+        print(f"The set-up could not go on: {error}\nOnce mended (disk full? a folder that belongs to another user? "
+              "a program that still uses .venv?), run the same command again.", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
