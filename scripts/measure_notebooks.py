@@ -3,6 +3,7 @@
 python scripts/measure_notebooks.py                   run all, store the record, write the table: on a quiet machine
 python scripts/measure_notebooks.py --precision fp32  the same, as on a CPU without a bf16 unit
 python scripts/measure_notebooks.py NOTEBOOK ...      run these, print what they cost, and change nothing
+python scripts/measure_notebooks.py --store NOTEBOOK ...  the same, and replace what the record says of these
 python scripts/measure_notebooks.py --table           write the table from the stored record
 python scripts/measure_notebooks.py --check           change nothing; exit code 1 if the table differs from the record
 
@@ -152,6 +153,15 @@ def make_part(costs: dict[str, dict[str, float]], command: str) -> dict[str, Any
             "total_seconds": round(sum(cost["seconds"] for cost in costs.values()), 1), "notebooks": costs}
 
 
+def with_others(part: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
+    """The former part with these notebooks measured anew. Raises ValueError if it is of another machine."""
+    if former is None or former["hardware"] != part["hardware"] or former["command"] != part["command"]:
+        raise ValueError("--store replaces single notebooks of a record that the same machine made with the same "
+                         "options; measure all of them")
+    costs = {**former["notebooks"], **part["notebooks"]}
+    return {**part, "notebooks": costs, "total_seconds": round(sum(cost["seconds"] for cost in costs.values()), 1)}
+
+
 # --- the README's table ------------------------------------------------------------------------------------------
 
 
@@ -210,8 +220,15 @@ def update_readme(record: dict[str, Any], readme: Path, *, write: bool) -> bool:
 # --- the command line --------------------------------------------------------------------------------------------
 
 
-def measure_all(paths: list[Path], timeout: float) -> dict[str, dict[str, float]]:
-    """The cost of each notebook by name, printed as it goes."""
+def measure_once(path: Path, timeout: float) -> dict[str, float]:
+    """What a notebook costs that finds no run of yesterday finished."""
+    with tempfile.TemporaryDirectory() as runs:
+        os.environ["COURSE_RUNS_DIR"] = runs
+        return measure(path, timeout)
+
+
+def measure_all(paths: list[Path], timeout: float, repeat: int = 1) -> dict[str, dict[str, float]]:
+    """The cost of each notebook by name, printed as it goes: of several runs, the fastest one's."""
     if not Path("/proc/self/status").exists():
         raise OSError("measuring memory needs /proc, that is Linux")
     os.environ.update(SETTINGS)
@@ -220,9 +237,8 @@ def measure_all(paths: list[Path], timeout: float) -> dict[str, dict[str, float]
     costs = {}
     for path in paths:
         name = name_of(path)
-        with tempfile.TemporaryDirectory() as runs:  # else a notebook would find its run of yesterday finished
-            os.environ["COURSE_RUNS_DIR"] = runs
-            costs[name] = cost = measure(path, timeout)
+        cost = min((measure_once(path, timeout) for _ in range(repeat)), key=lambda one: one["seconds"])
+        costs[name] = cost
         print(f"{name:32}{cost['seconds']:7.1f} s{cost['cpu_seconds']:8.1f} s of CPU{cost['peak_mebibytes']:7.0f} MiB",
               flush=True)
     return costs
@@ -233,16 +249,19 @@ def run(args: argparse.Namespace, readme: Path = ROOT / "README.md", stored: Pat
     too_much: list[str] = []
     record = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
     if not (args.table or args.check):
-        command = "python scripts/measure_notebooks.py" + (f" --precision {args.precision}" if args.precision else "")
+        command = "python scripts/measure_notebooks.py"
+        command += f" --precision {args.precision}" if args.precision else ""
+        command += f" --repeat {args.repeat}" if args.repeat > 1 else ""
         if args.precision:
             os.environ["COURSE_PRECISION"] = args.precision
-        costs = measure_all([path.resolve() for path in args.notebooks] or notebook_paths(), args.timeout)
+        costs = measure_all([path.resolve() for path in args.notebooks] or notebook_paths(), args.timeout, args.repeat)
         part = make_part(costs, command)
         too_much = [words for name, cost in costs.items() for words in complaints(name, cost, max_seconds_of(part))]
         print("\n".join(too_much), end="\n" if too_much else "", file=sys.stderr)
-        if args.notebooks:
+        if args.notebooks and not args.store:
             return int(bool(too_much))
-        record[args.precision or natural_precision()] = part
+        key = args.precision or natural_precision()
+        record[key] = with_others(part, record.get(key)) if args.notebooks else part
         stored.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     differs = update_readme(record, readme, write=not args.check)
     if differs:
@@ -255,8 +274,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path, help="which ones; all if none is named")
+    parser.add_argument("--store", action="store_true", help="with notebooks named: put their costs into the record")
     parser.add_argument("--precision", choices=["fp32", "bf16"],
                         help="train in this precision wherever a notebook leaves the choice to the machine")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N",
+                        help="run each N times and keep the fastest: on a machine that others disturb (1)")
     parser.add_argument("--table", action="store_true", help="only write the table, from the stored record")
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if the table differs")
     parser.add_argument("--timeout", type=float, default=600, help="seconds that one cell may take (600)")

@@ -57,7 +57,8 @@ def write_notebook(path: Path, *sources: str) -> Path:
 
 
 def options(**given: object) -> argparse.Namespace:
-    usual = {"notebooks": [], "table": False, "check": False, "timeout": 60.0, "precision": None}
+    usual = {"notebooks": [], "table": False, "check": False, "timeout": 60.0, "precision": None, "repeat": 1,
+             "store": False}
     return argparse.Namespace(**{**usual, **given})
 
 
@@ -104,9 +105,21 @@ def test_named_notebooks_are_measured_and_nothing_is_stored(tmp_path: Path) -> N
 def test_a_notebook_that_fails_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                            monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_notebook(tmp_path / "broken.ipynb", "1 / 0")
-    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: measure_notebooks.measure(paths[0]))
+    monkeypatch.setattr(measure_notebooks, "measure_all",
+                        lambda paths, timeout, repeat: measure_notebooks.measure(paths[0]))
     assert measure_notebooks.main([str(path)]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@needs_proc
+def test_of_several_runs_the_fastest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, fast = ({"seconds": seconds, "cpu_seconds": 1.0, "peak_mebibytes": 50} for seconds in (9.0, 7.0))
+    runs = iter([slow, fast, slow])
+    monkeypatch.setattr(measure_notebooks, "measure", lambda path, timeout: next(runs))
+    cores = measure_notebooks.os.sched_getaffinity(0)
+    costs = measure_notebooks.measure_all([tmp_path / "a.ipynb"], 60, repeat=3)
+    measure_notebooks.os.sched_setaffinity(0, cores)
+    assert costs == {"a": fast} and list(runs) == []
 
 
 # --- the record --------------------------------------------------------------------------------------------------
@@ -116,7 +129,7 @@ def test_a_notebook_that_fails_is_an_error(tmp_path: Path, capsys: pytest.Captur
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
     """Costs that stand in for a measurement, on a machine without a bf16 unit."""
     costs = {**COSTS, "solutions/00_first": {"seconds": 3.0, "cpu_seconds": 3.0, "peak_mebibytes": 90}}
-    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout: costs)
+    monkeypatch.setattr(measure_notebooks, "measure_all", lambda paths, timeout, repeat: costs)
     monkeypatch.setattr(measure_notebooks, "natural_precision", lambda: "fp32")
     monkeypatch.delenv("COURSE_PRECISION", raising=False)
     return costs
@@ -141,6 +154,22 @@ def test_the_record_and_the_table_are_written_and_held(tmp_path: Path, measured:
     assert "--table" in capsys.readouterr().out and readme.read_text(encoding="utf-8") == changed
     assert measure_notebooks.run(options(table=True), readme, stored) == 0
     assert readme.read_text(encoding="utf-8") == written
+
+
+def test_a_notebook_that_changed_is_measured_alone(tmp_path: Path, measured: dict[str, dict[str, float]],
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    readme, stored = tmp_path / "README.md", tmp_path / "notebooks.json"
+    readme.write_text(README.format(words=""), encoding="utf-8")
+    assert measure_notebooks.run(options(), readme, stored) == 0
+    others = dict(measured)
+    measured.clear()
+    measured["00_first"] = {"seconds": 5.0, "cpu_seconds": 5.0, "peak_mebibytes": 100}
+    assert measure_notebooks.run(options(notebooks=[Path("00_first.ipynb")], store=True), readme, stored) == 0
+    part = json.loads(stored.read_text(encoding="utf-8"))["fp32"]
+    assert part["notebooks"] == {**others, **measured} and part["total_seconds"] == 8.0
+    assert "| not measured | 5 s, 100 MiB |" in readme.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="measure all of them"):
+        measure_notebooks.run(options(notebooks=[Path("a.ipynb")], store=True, precision="bf16"), readme, stored)
 
 
 def test_the_part_of_the_other_kind_of_machine_stays(tmp_path: Path, measured: dict[str, dict[str, float]],
@@ -173,7 +202,7 @@ def test_each_notebook_gets_a_new_folder_for_its_runs(tmp_path: Path, monkeypatc
     cores = measure_notebooks.os.sched_getaffinity(0)
     measure_notebooks.measure_all([tmp_path / "a.ipynb", tmp_path / "b.ipynb"], 60)
     measure_notebooks.os.sched_setaffinity(0, cores)
-    assert len(set(seen)) == 2 and not any(Path(folder).exists() for folder in seen)
+    assert len(seen) == len(set(seen)) == 2 and not any(Path(folder).exists() for folder in seen)
 
 
 @pytest.mark.parametrize(("cost", "words"), [
