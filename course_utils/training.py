@@ -36,7 +36,8 @@ Evaluate = Callable[[nn.Module, Accelerator], Mapping[str, float]]
 log = logging.getLogger(__name__)
 # A bf16 that was measured to be faster is given up if the fastest of so many first updates takes more than so many
 # times as long as the products alone would take in fp32. Whole updates in fp32 take about twice as long as these.
-UPDATES_ON_TRIAL, FAR_TOO_SLOW = 3, 4.0
+# Short updates are not judged: there, what is no product (the optimizer, the calls themselves) takes most of the time.
+UPDATES_ON_TRIAL, FAR_TOO_SLOW, SHORT_SECONDS = 3, 4.0, 0.2
 
 
 class Interrupted(KeyboardInterrupt):
@@ -271,7 +272,7 @@ class _Run:
             return
         fastest, self.seconds_a_token = min(self.seconds_a_token), None
         products = hardware.seconds_of_products(self.bare_model, num_tokens) / num_tokens
-        if fastest > FAR_TOO_SLOW * products:
+        if seconds > SHORT_SECONDS and fastest > FAR_TOO_SLOW * products:
             self._go_on_in_fp32(f"the first updates in bf16 took {fastest / products:.0f} times as long as their "
                                 "matrix products take in fp32")
 

@@ -542,7 +542,7 @@ def slow_in_bf16(seen):
         precision = "bf16" if getattr(model, "_original_forward", None) else "fp32"
         seen.append(precision)
         if precision == "bf16":
-            time.sleep(0.05)
+            time.sleep(0.25)
         return compute_loss(model, batch)
 
     return loss_of
@@ -580,10 +580,18 @@ def test_bf16_that_was_asked_for_stays(monkeypatch):
 
 def test_bf16_that_is_as_fast_as_promised_stays(monkeypatch, caplog):
     pretend_bf16_is_fast(monkeypatch)
-    monkeypatch.setattr(hardware, "seconds_of_products", lambda *_: 0.02)  # three times in 0.05 s is not far too slow
+    monkeypatch.setattr(hardware, "seconds_of_products", lambda *_: 0.1)  # 0.25 s is not far too slow
     seen = []
     tiny_fit(tiny_model(), tiny_features(16), tiny_config(precision="auto"), compute_loss=slow_in_bf16(seen))
     assert seen == ["bf16"] * 8 and caplog.messages == []
+
+
+def test_short_updates_are_not_judged(monkeypatch, caplog):
+    """On three short sentences an update is mostly what is no product, in any precision."""
+    pretend_bf16_is_fast(monkeypatch)
+    monkeypatch.setattr(hardware, "seconds_of_products", lambda *_: 1e-6)
+    result = tiny_fit(tiny_model(), tiny_features(16), tiny_config(precision="auto", num_threads=1))
+    assert result.hardware.precision == "bf16" and caplog.messages == []
 
 
 def test_the_environment_is_read_when_a_run_starts(monkeypatch):
