@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _job(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
-    from course_utils.classification import finetune  # only now: --help should not wait for torch
+    from course_utils.tasks.classification import finetune  # only now: --help should not wait for torch
 
     return finetune(*args, **kwargs)
 

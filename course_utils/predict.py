@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="the --output-dir of course_utils.finetune [runs/finetune]")
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from course_utils.classification import load_classifier, predict_probabilities, trained_cut
+    from course_utils.tasks.classification import load_classifier, predict_probabilities, trained_cut
 
     try:
         texts = options.texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _job(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
-    from course_utils.pretraining import pretrain  # only now: --help should not wait for torch
+    from course_utils.tasks.pretraining import pretrain  # only now: --help should not wait for torch
 
     return pretrain(*args, **kwargs)
 

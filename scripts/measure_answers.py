@@ -44,7 +44,7 @@ answered, untold = {}, bert_logits
 
 def bert_logits(texts, max_length=MAX_LENGTH):
     values = untold(texts, max_length)
-    keys = [records.answer_key(text, max_length) for text in texts]
+    keys = [evaluation.answer_key(text, max_length) for text in texts]
     answered.update((key, [round(value, 4) for value in row]) for key, row in zip(keys, values.tolist(), strict=True))
     return values
 """
@@ -86,7 +86,7 @@ def recorded(notebook: nbformat.NotebookNode, recording: Recording, path: Path) 
 
 def measure(name: str, timeout: float) -> dict[str, Any]:
     """Run the notebook; what it trained, asked and was answered, with the machine and the versions."""
-    from course_utils.hardware import describe
+    from course_utils.training.hardware import describe
 
     recording = RECORDINGS[name]
     with tempfile.TemporaryDirectory() as folder:

@@ -14,13 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from course_utils import hub
-from course_utils.checkpoint import write_json
-from course_utils.data import cut_text, load_reviews
+from course_utils.data import cut_text, hub, load_reviews
 from course_utils.evaluation import tfidf_baseline
-from course_utils.hardware import describe
+from course_utils.files import write_json
 from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
+from course_utils.training.hardware import describe
 
 
 def cut(texts: Iterable[str], tokenizer: WordPieceTokenizer, max_length: int) -> list[str]:

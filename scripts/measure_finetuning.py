@@ -27,16 +27,25 @@ from measure_baselines import cut
 from torch import nn
 from transformers import AutoTokenizer
 
-from course_utils import data, pretraining
-from course_utils.checkpoint import load_pretrained, read_config, sha256, write_json
-from course_utils.classification import compute_loss, encode
+from course_utils import data
 from course_utils.config import PretrainConfig, TrainConfig
 from course_utils.evaluation import Evaluation, evaluate, tfidf_baseline
-from course_utils.hardware import describe
-from course_utils.model import BertForPreTraining, BertLayer, BertModel, ClassifierOutput, init_weights
+from course_utils.files import sha256, write_json
+from course_utils.models import (
+    BertForPreTraining,
+    BertLayer,
+    BertModel,
+    ClassifierOutput,
+    init_weights,
+    load_pretrained,
+    read_config,
+)
+from course_utils.tasks import pretraining
+from course_utils.tasks.classification import compute_loss, encode
 from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
 from course_utils.training import FitResult, fit
+from course_utils.training.hardware import describe
 
 COUNTED, CUT = "tfidf", "tfidf, cut"  # on whole reviews, and on what a BERT reads of them
 NAME = "course-bert"  # what the weights of --checkpoint are called in the records

@@ -138,14 +138,14 @@ def natural_precision() -> str:
     """The precision in which `fit` trains a BERT on this machine if it is left to choose."""
     from torch import nn
 
-    from course_utils import hardware
+    from course_utils.training import hardware
 
     return hardware.choose(nn.Linear(256, 1024), num_rows=4096).precision
 
 
 def make_part(costs: dict[str, dict[str, float]], command: str) -> dict[str, Any]:
     """One part of the record, ready for JSON."""
-    from course_utils.hardware import describe
+    from course_utils.training.hardware import describe
 
     names = ("torch", "transformers", "datasets", "nbclient", "ipykernel")
     return {"command": command, "date": datetime.date.today().isoformat(), "hardware": describe(),

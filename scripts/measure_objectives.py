@@ -22,16 +22,17 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from course_utils import data, evaluation, hardware, pretraining
-from course_utils.checkpoint import load_pretrained, write_json
-from course_utils.classification import compute_loss
+from course_utils import data, evaluation
 from course_utils.config import PretrainConfig, TrainConfig
 from course_utils.data import Features
 from course_utils.evaluation import tfidf_baseline
-from course_utils.model import BertForCausalLM, BertForPreTraining, BertModel, ClassifierOutput
+from course_utils.files import write_json
+from course_utils.models import BertForCausalLM, BertForPreTraining, BertModel, ClassifierOutput, load_pretrained
+from course_utils.tasks import pretraining
+from course_utils.tasks.classification import compute_loss
 from course_utils.text import clean
 from course_utils.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
-from course_utils.training import fit
+from course_utils.training import fit, hardware
 
 # From BERT's recipe to RoBERTa's masking in two steps, one change each; a GPT's objective beside them.
 OBJECTIVES: dict[str, dict[str, Any]] = {

@@ -14,11 +14,11 @@ import numpy as np
 from datasets import Dataset
 
 from course_utils import data, evaluation
-from course_utils.checkpoint import sha256, write_json
-from course_utils.classification import compute_loss, encode, start_from
 from course_utils.config import ClassificationConfig, TrainConfig
-from course_utils.records import record_of
+from course_utils.files import sha256, write_json
+from course_utils.tasks.classification import compute_loss, encode, start_from
 from course_utils.training import fit
+from course_utils.training.records import record_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORED = ("test", "handwritten", "elsewhere")  # whose probabilities are kept; elsewhere: data/domain_shift.jsonl

@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from course_utils import hub
-from course_utils.checkpoint import write_json
-from course_utils.data import load_reviews
-from course_utils.hardware import describe
+from course_utils.data import hub, load_reviews
+from course_utils.files import write_json
 from course_utils.text import clean, normalize, pre_tokenize
 from course_utils.tokenization import WordPieceTokenizer
+from course_utils.training.hardware import describe
 
 VOCABULARY_SIZES = (2_000, 8_000, 32_000)
 

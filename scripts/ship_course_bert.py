@@ -14,7 +14,7 @@ from typing import Any
 
 from badges import replace_block
 
-from course_utils.checkpoint import sha256, write_json
+from course_utils.files import sha256, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER, RECORD = ROOT / "data" / "checkpoints" / "course-bert", ROOT / "data" / "results" / "course_bert.json"

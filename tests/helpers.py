@@ -23,10 +23,10 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import BertConfig, BertForSequenceClassification
 
-from course_utils import checkpoint, data, finetune
+from course_utils import files, finetune, models
 from course_utils.config import TrainConfig
-from course_utils.data import collate
-from course_utils.training import FitResult, fit
+from course_utils.data import collate, registry
+from course_utils.training import FitResult, fit, saved_state
 
 SHAPE = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
          "max_position_embeddings": 64}
@@ -118,7 +118,7 @@ def losses(result: FitResult) -> list[float]:
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of every weight."""
-    return {name: tensor.clone() for name, tensor in checkpoint.model_tensors(model).items()}
+    return {name: tensor.clone() for name, tensor in models.model_tensors(model).items()}
 
 
 def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
@@ -170,7 +170,7 @@ def write_reviews(folder: Path, **splits: Sequence[Mapping[str, Any]]) -> Path:
 _forks = "forkserver" in multiprocessing.get_all_start_methods()
 context = multiprocessing.get_context("forkserver" if _forks else "spawn")
 if _forks:
-    context.set_forkserver_preload(["helpers", "course_utils.classification"])
+    context.set_forkserver_preload(["helpers", "course_utils.tasks.classification"])
 
 
 def start(target: Callable[..., object], *arguments: Any) -> multiprocessing.Process:
@@ -206,19 +206,19 @@ def train_to_file(folder: Path, crash_at: tuple[int, str] | None = None, config:
                           evaluate=accuracy_on(tiny_features(16, seed=9)))
     except KeyboardInterrupt:
         sys.exit(130)
-    checkpoint.save_file(checkpoint.model_tensors(model), folder / "model.safetensors")
-    checkpoint.write_json(folder / "result.json", {"resumed_from_steps": result.resumed_from_steps,
+    saved_state.save_file(models.model_tensors(model), folder / "model.safetensors")
+    files.write_json(folder / "result.json", {"resumed_from_steps": result.resumed_from_steps,
                                                    "best_step": result.best_step, "losses": losses(result)})
 
 
 CRASHES = {  # a call, and how the first path that it is given must end for the process to die before it
-    "between two files": (checkpoint, "save_file", ".{step}.partial/optimizer.safetensors"),
-    "before the last file": (checkpoint, "write_json", ".{step}.partial/progress.json"),
+    "between two files": (saved_state, "save_file", ".{step}.partial/optimizer.safetensors"),
+    "before the last file": (saved_state, "write_json", ".{step}.partial/progress.json"),
     "before its name": (os, "rename", ".{step}.partial"),
     "before the old one goes": (shutil, "rmtree", "/{before}"),
     "before the weights": (os, "replace", ".model/model.safetensors"),
-    "before the result": (checkpoint, "write_json", "result.json"),
-    "before the states go": (checkpoint, "remove_states", "state"),
+    "before the result": (files, "write_json", "result.json"),
+    "before the states go": (saved_state, "remove_states", "state"),
 }
 
 
@@ -235,7 +235,7 @@ def _die_before(module: Any, name: str, path: str) -> None:
 
 def run_command_line(arguments: Sequence[str], reviews: Path, log: Path, crash_at: str | None = None) -> None:
     """`python -m course_utils.finetune ARGUMENTS` with another folder in the place of data/reviews."""
-    data._COURSE_FOLDER = reviews
+    registry.COURSE_FOLDER = reviews
     if crash_at:
         _die_before(*CRASHES[crash_at])
     with log.open("a", buffering=1) as file:

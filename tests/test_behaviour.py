@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.behaviour import direction, fill, invariance, minimum_functionality, swap_letters
+from course_utils.evaluation.behaviour import direction, fill, invariance, minimum_functionality, swap_letters
 
 WORDS = {"good": 0.3, "bad": -0.3, "fine": 0.05}
 

@@ -15,8 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
-from course_utils.model import BertForPreTraining
-from course_utils.pretraining import collate_masked, masked_loss
+from course_utils.models import BertForPreTraining
+from course_utils.tasks.pretraining import collate_masked, masked_loss
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "benchmarks"

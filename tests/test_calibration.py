@@ -10,7 +10,7 @@ from scipy import optimize, special
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-from course_utils.calibration import fit_temperature, reliability, with_temperature
+from course_utils.evaluation.calibration import fit_temperature, reliability, with_temperature
 
 
 def examples(count: int = 400, num_labels: int = 2, *, sharpness: float = 1.0, seed: int = 0,

@@ -20,15 +20,16 @@ from transformers import (
     BertTokenizerFast,
 )
 
-from course_utils import checkpoint
+from course_utils import files, models
 from course_utils.config import BertConfig
-from course_utils.model import BertForCausalLM, BertForSequenceClassification
+from course_utils.models import BertForCausalLM, BertForSequenceClassification
+from course_utils.training import runs, saved_state
 
 # --- a kill at every line ----------------------------------------------------------------------------------------
 
 
 def kill_at_every_line(folder, prepare, write, check):
-    """For n = 1, 2, ...: prepare a folder, let a fork die before the n-th line (of checkpoint.py and shutil), check.
+    """For n = 1, 2, ...: prepare a folder, let a fork die before the n-th line (of saved_state.py, files.py and shutil), check.
 
     Runs in a process of its own; os._exit ends a fork as a kill does: no `finally`, no `except`, nothing is flushed.
     """
@@ -55,7 +56,7 @@ def _die_after(num_lines):
 
     def trace(frame, event, _):
         nonlocal left
-        if frame.f_code.co_filename not in (checkpoint.__file__, shutil.__file__):
+        if frame.f_code.co_filename not in (saved_state.__file__, files.__file__, shutil.__file__):
             return None
         if event == "line":
             if left == 0:
@@ -77,11 +78,11 @@ OLD, NEW = {"content": "old"}, {"content": "new " * 5000}
 
 
 def write_old_json(folder):
-    checkpoint.write_json(folder / "a.json", OLD)
+    files.write_json(folder / "a.json", OLD)
 
 
 def write_new_json(folder):
-    checkpoint.write_json(folder / "a.json", NEW)
+    files.write_json(folder / "a.json", NEW)
 
 
 def check_json(folder):
@@ -101,7 +102,7 @@ def tensors_of(number):
 
 
 def write_state(folder, number):
-    checkpoint.save_state(folder / "state", number, tensors_of(number), {"step": number})
+    saved_state.save_state(folder / "state", number, tensors_of(number), {"step": number})
 
 
 def write_state_1(folder):
@@ -113,8 +114,8 @@ def write_state_2(folder):
 
 
 def check_state(folder):
-    state = checkpoint.newest_state(folder / "state")
-    tensors, progress = checkpoint.load_state(state, ["model", "best"])
+    state = saved_state.newest_state(folder / "state")
+    tensors, progress = saved_state.load_state(state, ["model", "best"])
     assert progress["step"] in (1, 2) and state.name == f"step-{progress['step']:08d}"
     assert same(tensors["model"], tensors_of(progress["step"])["model"])
     write_state(folder, 3)
@@ -136,7 +137,7 @@ def write_notes(folder):
 
 
 def write_classifier(folder):
-    checkpoint.save_classifier(folder, tiny_model(), tiny_tokenizer())
+    models.save_classifier(folder, tiny_model(), tiny_tokenizer())
 
 
 def check_classifier(folder):
@@ -167,13 +168,13 @@ def write_run(folder):
 def check_that_what_is_left_has_an_owner(folder):
     left = set(os.listdir(folder)) - {"notes.txt"}
     assert "run.json" in left or not left  # without it, the weights and states would be anybody's
-    checkpoint.delete_run(folder)
+    runs.delete_run(folder)
     assert os.listdir(folder) == ["notes.txt"]
 
 
 @needs_fork
 def test_a_run_that_is_half_deleted_can_be_told_after_a_kill_at_any_line(tmp_path):
-    survives_every_kill(tmp_path, write_run, checkpoint.delete_run, check_that_what_is_left_has_an_owner, at_least=8)
+    survives_every_kill(tmp_path, write_run, runs.delete_run, check_that_what_is_left_has_an_owner, at_least=8)
 
 
 # --- errors ------------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def full_disk(*_):
 def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     write_old_json(tmp_path)
     with pytest.raises(TypeError):
-        checkpoint.write_json(tmp_path / "a.json", {"a": 1, "b": object()})
+        files.write_json(tmp_path / "a.json", {"a": 1, "b": object()})
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_new_json(tmp_path)
@@ -194,7 +195,7 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == OLD
 
 
-@pytest.mark.parametrize("call", [(os, "fsync"), (os, "rename"), (checkpoint, "save_file")])
+@pytest.mark.parametrize("call", [(os, "fsync"), (os, "rename"), (saved_state, "save_file")])
 def test_a_state_that_cannot_be_written_leaves_the_old_one(call, tmp_path, monkeypatch):
     write_state(tmp_path, 1)
     monkeypatch.setattr(*call, full_disk)
@@ -202,7 +203,7 @@ def test_a_state_that_cannot_be_written_leaves_the_old_one(call, tmp_path, monke
         write_state(tmp_path, 2)
     assert caught.value.errno == errno.ENOSPC
     assert os.listdir(tmp_path / "state") == ["step-00000001"]
-    assert checkpoint.load_state(tmp_path / "state" / "step-00000001", ["model"])[1] == {"step": 1}
+    assert saved_state.load_state(tmp_path / "state" / "step-00000001", ["model"])[1] == {"step": 1}
 
 
 def write_beyond_the_limit(folder):
@@ -211,7 +212,7 @@ def write_beyond_the_limit(folder):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     tensors = {"model": {"weight": torch.zeros(10_000)}}
     try:
-        checkpoint.save_state(folder / "state", 2, tensors, {"step": 2})
+        saved_state.save_state(folder / "state", 2, tensors, {"step": 2})
     except OSError as error:
         (folder / "error").write_text(f"{error.errno} {error}")
 
@@ -236,25 +237,25 @@ def test_a_tokenizer_that_cannot_be_written_leaves_the_old_files(tmp_path, monke
     tokenizer = tiny_tokenizer()
     monkeypatch.setattr(tokenizer, "save_pretrained", full)
     with pytest.raises(OSError, match=r"could not save \(No space left on device \(os error 28\)\).*untouched"):
-        checkpoint.save_classifier(tmp_path, tiny_model(seed=1), tokenizer)
+        models.save_classifier(tmp_path, tiny_model(seed=1), tokenizer)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(FileExistsError, match="a name that is free"), checkpoint.atomic_folder(tmp_path / "a"):
+    with pytest.raises(FileExistsError, match="a name that is free"), files.atomic_folder(tmp_path / "a"):
         pytest.fail("came in")
 
 
 def test_an_error_inside_leaves_no_folder(tmp_path):
-    with pytest.raises(KeyboardInterrupt), checkpoint.atomic_folder(tmp_path / "a") as scratch:
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "a") as scratch:
         (scratch / "part").write_text("half")
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
 
 
 def test_ensure_writable_leaves_nothing(tmp_path):
-    checkpoint.ensure_writable(tmp_path / "a" / "b")
+    files.ensure_writable(tmp_path / "a" / "b")
     assert os.listdir(tmp_path / "a" / "b") == []
 
 
@@ -262,7 +263,7 @@ def test_ensure_writable_leaves_nothing(tmp_path):
 def test_a_file_is_no_output_folder(place, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=rf"cannot write to the output folder.*choose another.*{place}"):
-        checkpoint.ensure_writable(tmp_path / place)
+        files.ensure_writable(tmp_path / place)
 
 
 def test_a_full_disk_is_told_before_any_work(tmp_path, monkeypatch):
@@ -270,9 +271,9 @@ def test_a_full_disk_is_told_before_any_work(tmp_path, monkeypatch):
         path.touch()
         full_disk()
 
-    monkeypatch.setattr(checkpoint.Path, "write_bytes", write_a_part)
+    monkeypatch.setattr(files.Path, "write_bytes", write_a_part)
     with pytest.raises(OSError, match=r"cannot write.*No space left") as caught:
-        checkpoint.ensure_writable(tmp_path)
+        files.ensure_writable(tmp_path)
     assert caught.value.errno == errno.ENOSPC
     assert os.listdir(tmp_path) == []
 
@@ -280,14 +281,14 @@ def test_a_full_disk_is_told_before_any_work(tmp_path, monkeypatch):
 @pytest.mark.parametrize("damage", ["cut", "emptied", "gone", "no json"])
 def test_a_damaged_state_is_named(damage, tmp_path):
     write_state(tmp_path, 1)
-    state = checkpoint.newest_state(tmp_path / "state")
+    state = saved_state.newest_state(tmp_path / "state")
     file = state / ("progress.json" if damage == "no json" else "model.safetensors")
     if damage == "gone":
         file.unlink()
     else:
         file.write_bytes({"cut": file.read_bytes()[:-1], "emptied": b"", "no json": b'{"step": '}[damage])
     with pytest.raises(ValueError, match=rf"damaged: .*{file.name}.*delete .*step-00000001 to start again"):
-        checkpoint.load_state(state, ["model", "best"])
+        saved_state.load_state(state, ["model", "best"])
 
 
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
@@ -296,9 +297,9 @@ def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
     def no_memory(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(checkpoint, "load_file", no_memory)
+    monkeypatch.setattr(saved_state, "load_file", no_memory)
     with pytest.raises(MemoryError):
-        checkpoint.load_state(tmp_path / "state" / "step-00000001", ["model"])
+        saved_state.load_state(tmp_path / "state" / "step-00000001", ["model"])
 
 
 # --- the folder of a run -----------------------------------------------------------------------------------------
@@ -310,21 +311,21 @@ def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
     ({"a": 1, "b": 2}, {"a": 1}, "b is 2 there and None here")])
 def test_another_run_is_refused_with_both_values(there, here, words, tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path} holds another run: {words}; choose another folder"):
-        checkpoint.refuse_other_run(tmp_path, there, here)
+        runs.refuse_other_run(tmp_path, there, here)
 
 
 def test_the_same_run_is_not_refused(tmp_path):
-    checkpoint.write_json(tmp_path / "run.json", {"identity": {"rate": 0.1, "name": "a"}, "hardware": {}})
-    assert checkpoint.read_run(tmp_path, {"name": "a", "rate": 0.1})["hardware"] == {}
-    assert checkpoint.read_run(tmp_path / "elsewhere", {"name": "b"}) == {}
+    files.write_json(tmp_path / "run.json", {"identity": {"rate": 0.1, "name": "a"}, "hardware": {}})
+    assert runs.read_run(tmp_path, {"name": "a", "rate": 0.1})["hardware"] == {}
+    assert runs.read_run(tmp_path / "elsewhere", {"name": "b"}) == {}
 
 
 def test_the_newest_state_is_the_last_whole_one(tmp_path):
-    assert checkpoint.newest_state(tmp_path / "state") is None
+    assert saved_state.newest_state(tmp_path / "state") is None
     for number in (9, 10, 100):
         (tmp_path / f"step-{number:08d}").mkdir()
     (tmp_path / ".step-00000200.partial").mkdir()
-    assert checkpoint.newest_state(tmp_path).name == "step-00000100"
+    assert saved_state.newest_state(tmp_path).name == "step-00000100"
 
 
 def test_saving_drops_older_states_and_what_a_kill_left(tmp_path):
@@ -338,16 +339,16 @@ def test_delete_run_leaves_what_is_not_its_own(tmp_path):
     write_state(tmp_path, 1)
     for name in (*RECORDS, "notes.txt"):
         (tmp_path / name).write_text("x")
-    checkpoint.delete_run(tmp_path)
+    runs.delete_run(tmp_path)
     assert os.listdir(tmp_path) == ["notes.txt"]
-    checkpoint.delete_run(tmp_path / "nothing there")
+    runs.delete_run(tmp_path / "nothing there")
 
 
 @pytest.mark.parametrize("record", ["run.json", "result.json", None])
 def test_weights_are_deleted_only_where_a_record_says_that_a_run_made_them(record, tmp_path):
     for name in ("model.safetensors", "config.json", *([record] if record else [])):
         (tmp_path / name).write_text("x")
-    checkpoint.delete_run(tmp_path)
+    runs.delete_run(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["config.json", *([] if record else ["model.safetensors"])]
 
 
@@ -362,7 +363,7 @@ def save_ours(kind, folder, **options):
         torch.manual_seed(0)
         model = kind(BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
                                 intermediate_size=32, max_position_embeddings=32, initializer_range=0.3), **options)
-    checkpoint.save_pretrained(model.eval(), folder)
+    models.save_pretrained(model.eval(), folder)
     return model
 
 
@@ -379,7 +380,7 @@ def test_transformers_reads_a_causal_model_as_one_that_looks_back_only(tmp_path)
     assert (type(theirs).__name__, theirs.config.is_decoder) == ("BertLMHeadModel", True)
     assert theirs.config.architectures == ["BertLMHeadModel"]
     assert_same_logits(ours, theirs)
-    assert same(weights(ours), weights(checkpoint.load_pretrained(tmp_path, model_class=BertForCausalLM)))
+    assert same(weights(ours), weights(models.load_pretrained(tmp_path, model_class=BertForCausalLM)))
 
 
 @pytest.mark.parametrize("num_labels", [1, 2, 3])
@@ -389,7 +390,7 @@ def test_transformers_reads_a_classifier_with_all_its_labels(num_labels, tmp_pat
     assert not loading["missing_keys"] and theirs.config.num_labels == num_labels
     assert theirs.config.id2label == {number: f"LABEL_{number}" for number in range(num_labels)}
     assert_same_logits(ours, theirs)
-    back = checkpoint.load_pretrained(tmp_path, model_class=BertForSequenceClassification)
+    back = models.load_pretrained(tmp_path, model_class=BertForSequenceClassification)
     assert same(weights(ours), weights(back))
 
 
@@ -402,19 +403,19 @@ def test_random_states_come_back_through_json():
                 *torch.randn(3).tolist(), *torch.rand(17).tolist(), *torch.randperm(5).tolist()]
 
     random.gauss(0, 1), np.random.standard_normal(), torch.randn(1)  # each leaves half a pair of normals behind
-    states = json.loads(json.dumps(checkpoint.random_states()))
+    states = json.loads(json.dumps(saved_state.random_states()))
     first = draw()
     assert draw() != first
-    checkpoint.restore_random_states(states)
+    saved_state.restore_random_states(states)
     assert draw() == first
 
 
 def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
     model, other = tiny_model(BertForMaskedLM, seed=1), tiny_model(BertForMaskedLM, seed=2)
-    tensors = checkpoint.model_tensors(model)
+    tensors = models.model_tensors(model)
     assert "cls.predictions.decoder.weight" not in tensors
-    checkpoint.save_file(tensors, tmp_path / "a.safetensors")
-    checkpoint.load_tensors(other, checkpoint.load_file(tmp_path / "a.safetensors"))
+    saved_state.save_file(tensors, tmp_path / "a.safetensors")
+    models.load_tensors(other, saved_state.load_file(tmp_path / "a.safetensors"))
     assert same(weights(model), weights(other))
     assert other.cls.predictions.decoder.weight is other.bert.embeddings.word_embeddings.weight
 
@@ -427,18 +428,18 @@ def test_a_transposed_parameter_is_loaded_too():
 
     module = transposed(0.0)
     assert not module.weight.is_contiguous()
-    checkpoint.load_tensors(module, checkpoint.model_tensors(transposed(1.0)))
+    models.load_tensors(module, models.model_tensors(transposed(1.0)))
     assert module.weight.eq(1).all()
 
 
 def test_weights_of_another_model_are_named():
-    tensors = checkpoint.model_tensors(nn.Linear(2, 3))
+    tensors = models.model_tensors(nn.Linear(2, 3))
     with pytest.raises(ValueError, match=r"missing: \['scale'\], extra: \['bias', 'weight'\]"):
         module = nn.Module()
         module.scale = nn.Parameter(torch.zeros(1))
-        checkpoint.load_tensors(module, tensors)
+        models.load_tensors(module, tensors)
     with pytest.raises(ValueError, match=r"weight has shape \(3, 4\) here, \(3, 2\) in the file"):
-        checkpoint.load_tensors(nn.Linear(4, 3), tensors)
+        models.load_tensors(nn.Linear(4, 3), tensors)
 
 
 def test_an_optimizer_goes_on_as_if_never_stopped(tmp_path):
@@ -455,10 +456,10 @@ def test_an_optimizer_goes_on_as_if_never_stopped(tmp_path):
 
     one, optimizer = fresh()
     steps(one, optimizer, 3)
-    checkpoint.save_file(checkpoint.optimizer_tensors(optimizer), tmp_path / "optimizer.safetensors")
+    saved_state.save_file(saved_state.optimizer_tensors(optimizer), tmp_path / "optimizer.safetensors")
     other, fresh_optimizer = fresh()
-    checkpoint.load_tensors(other, checkpoint.model_tensors(one))
-    checkpoint.load_optimizer(fresh_optimizer, checkpoint.load_file(tmp_path / "optimizer.safetensors"))
+    models.load_tensors(other, models.model_tensors(one))
+    saved_state.load_optimizer(fresh_optimizer, saved_state.load_file(tmp_path / "optimizer.safetensors"))
     steps(one, optimizer, 2)
     steps(other, fresh_optimizer, 2)
     assert same(weights(one), weights(other))

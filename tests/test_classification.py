@@ -15,9 +15,12 @@ from transformers import (
     DistilBertForSequenceClassification,
 )
 
-from course_utils import data, hub
-from course_utils.checkpoint import load_pretrained, save_classifier, their_name
-from course_utils.classification import (
+from course_utils import data
+from course_utils.config import ClassificationConfig
+from course_utils.data import collate, hub, registry
+from course_utils.data.hub import fetch_checkpoint, shipped_folder
+from course_utils.models import load_pretrained, save_classifier, their_name
+from course_utils.tasks.classification import (
     _collate,
     _splits,
     compute_loss,
@@ -28,11 +31,9 @@ from course_utils.classification import (
     start_from,
     trained_cut,
 )
-from course_utils.config import ClassificationConfig
-from course_utils.data import collate
-from course_utils.hub import fetch_checkpoint, shipped_folder
-from course_utils.records import checkpoint_name, thin_curve
 from course_utils.tokenization import WordPieceTokenizer
+from course_utils.training.records import thin_curve
+from course_utils.training.runs import checkpoint_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = [row["text"] for row in tiny_reviews(24)]
@@ -333,7 +334,7 @@ def test_a_model_is_trained_and_used_up_to_its_last_position(tmp_path, monkeypat
                 for number, row in enumerate(tiny_reviews(16, seed=seed))]
 
     splits = {split: long_reviews(seed) for seed, split in enumerate(("train", "test"))}
-    monkeypatch.setattr(data, "_COURSE_FOLDER", write_reviews(tmp_path / "reviews", **splits))
+    monkeypatch.setattr(registry, "COURSE_FOLDER", write_reviews(tmp_path / "reviews", **splits))
     save_classifier(tmp_path, tiny_model(BertModel, max_position_embeddings=100), tiny_tokenizer())
     task, folder = ClassificationConfig(checkpoint=str(tmp_path), max_length=100), tmp_path / "run"
     threads = torch.get_num_threads()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from course_utils import checkpoint, finetune, pretrain
+from course_utils import finetune, pretrain
+from course_utils.training import runs
 
 each_command = pytest.mark.parametrize("command", [finetune, pretrain], ids=["finetune", "pretrain"])
 
@@ -32,7 +33,7 @@ def test_a_damaged_record_is_named(content, tmp_path, capsys):
         assert command.main(["--output-dir", str(tmp_path)]) == 1
         assert f"error: {tmp_path / 'result.json'} is cut short or damaged" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"run\.json is cut short or damaged"):
-        checkpoint.read_run(tmp_path, {})
+        runs.read_run(tmp_path, {})
     assert (tmp_path / "result.json").read_text(encoding="utf-8") == content
 
 

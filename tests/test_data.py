@@ -20,9 +20,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback_hub import connect, serve
 
-from course_utils import data, hub
-from course_utils.data import check_examples, collate, cut_text, hold_out, load_reviews, make_batches, truncate_ids
-from course_utils.hub import DataError
+from course_utils import data
+from course_utils.data import (
+    DataError,
+    check_examples,
+    collate,
+    cut_text,
+    hold_out,
+    hub,
+    load_reviews,
+    make_batches,
+    registry,
+    truncate_ids,
+)
 from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
 
@@ -73,7 +83,7 @@ def write_imdb(folder, rows=ROWS, **options):
 @pytest.fixture
 def tiny(monkeypatch):
     """Let the official IMDb be a tiny one, so that the mechanics are tested in milliseconds."""
-    monkeypatch.setattr(data, "IMDB_SPLITS", OFFICIAL)
+    monkeypatch.setattr(registry, "IMDB_SPLITS", OFFICIAL)
 
 
 @pytest.fixture
@@ -187,7 +197,7 @@ def test_no_flipped_byte_gets_through(folder):
         file.write_bytes(damaged)
         try:
             table = data.read_split(folder, "test")
-            data._check_official(table, OFFICIAL["test"], "IMDb's test split")
+            registry._check_official(table, OFFICIAL["test"], "IMDb's test split")
             assert table.equals(before), "a flipped byte was accepted"
             outcomes["harmless"] += 1  # it struck the statistics, which nobody reads
         except DataError as error:
@@ -368,23 +378,23 @@ def test_the_course_reviews_are_whole():
 @needs_reviews
 def test_a_flipped_byte_in_the_course_reviews_is_noticed(tmp_path, monkeypatch):
     """Nothing but the page checksums in these files can notice it: they must have some."""
-    monkeypatch.setattr(data, "_COURSE_FOLDER", tmp_path)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", tmp_path)
     for file in (ROOT / "data" / "reviews").glob("*.parquet"):
         content = bytearray(file.read_bytes())
         content[len(content) // 3] ^= 1
         (tmp_path / file.name).write_bytes(content)
         with pytest.raises(DataError, match="damaged"):
-            data._read_parquet(tmp_path / file.name)
+            registry._read_parquet(tmp_path / file.name)
 
 
 def test_missing_course_reviews_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_COURSE_FOLDER", tmp_path)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", tmp_path)
     with pytest.raises(DataError, match=r"train\.parquet is missing \(found there: nothing\)"):
         load_reviews("course")
 
 
 def test_missing_course_reviews_come_back_with_the_course(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_COURSE_FOLDER", tmp_path)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", tmp_path)
     with pytest.raises(DataError, match=r"train\.parquet is missing .*Fetch the course again: git clone, or git check"):
         load_reviews("course")
     (tmp_path / "train.parquet").write_bytes(b"PAR1")
@@ -400,7 +410,7 @@ def test_whatever_arrow_raises_is_told_with_the_file(kind, tmp_path, monkeypatch
 
     monkeypatch.setattr(pq, "ParquetFile", refuse)
     with pytest.raises(DataError, match=r"reviews\.parquet is cut short, damaged or unreadable: .*Unknown encoding"):
-        data._read_parquet(tmp_path / "reviews.parquet")
+        registry._read_parquet(tmp_path / "reviews.parquet")
 
 
 @needs_reviews

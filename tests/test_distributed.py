@@ -24,7 +24,8 @@ from helpers import (
 from safetensors.torch import load_file, save_file
 from transformers import BertForTokenClassification
 
-from course_utils import checkpoint, data, finetune, pretrain
+from course_utils import files, finetune, pretrain
+from course_utils.data import registry
 
 # Thirteen examples in batches of four: the last batch has one, so the second process has none. A large epsilon keeps
 # AdamW from blowing rounding errors up to full steps where the gradient is nothing but rounding.
@@ -70,11 +71,11 @@ def main(folder: Path, rank: int) -> None:
     outcome["whole with dropout"] = run_with_dropout(None) == run_with_dropout(folder / "dropout", 3, 5)
     outcome["signal"] = run_until_error(rank, signalled, folder / "signal")
     outcome["nan"] = run_until_error(rank, diverging, folder / "nan")
-    data._COURSE_FOLDER = folder / "reviews"
+    registry.COURSE_FOLDER = folder / "reviews"
     outcome["command"] = finetune.main([*COMMAND, "--output-dir", str(folder / "command")])
     outcome["again"] = finetune.main([*COMMAND, "--output-dir", str(folder / "command")])
     outcome["pretrain"] = pretrain.main([*PRETRAIN, "--output-dir", str(folder / "pretrain")])
-    checkpoint.write_json(folder / f"{rank}.json", outcome)
+    files.write_json(folder / f"{rank}.json", outcome)
 
 
 def run_with_dropout(folder, *stops):
@@ -155,7 +156,7 @@ def test_a_loss_that_diverges_in_one_process_stops_both(two):
 
 
 def test_the_command_line_gives_the_same_result(two, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_COURSE_FOLDER", two / "reviews")
+    monkeypatch.setattr(registry, "COURSE_FOLDER", two / "reviews")
     threads = torch.get_num_threads()
     assert finetune.main([*COMMAND, "--output-dir", str(tmp_path)]) == 0
     torch.set_num_threads(threads)
@@ -173,7 +174,7 @@ def test_the_command_line_gives_the_same_result(two, tmp_path, monkeypatch):
 def test_two_processes_pretrain_as_one_does(two, tmp_path, monkeypatch):
     """By the default objective, to which two parts of the model give nothing: nobody may wait for their gradients."""
     assert [read_json(two / f"{rank}.json")["pretrain"] for rank in (0, 1)] == [0, 0]
-    monkeypatch.setattr(data, "_COURSE_FOLDER", two / "reviews")
+    monkeypatch.setattr(registry, "COURSE_FOLDER", two / "reviews")
     threads = torch.get_num_threads()
     assert pretrain.main([*PRETRAIN, "--output-dir", str(tmp_path)]) == 0
     torch.set_num_threads(threads)

@@ -18,10 +18,13 @@ import torch
 from helpers import finish, read_json, run_command_line, start, tiny_reviews, without_progress, write_reviews
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from course_utils import classification, data, finetune, predict
-from course_utils.checkpoint import newest_state
+from course_utils import data, finetune, predict
 from course_utils.command_line import command_in_words
 from course_utils.config import ClassificationConfig, TrainConfig
+from course_utils.data import registry
+from course_utils.models import save_classifier
+from course_utils.tasks import classification
+from course_utils.training.saved_state import newest_state
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["--checkpoint", "tiny-random", "--num-train-epochs", "2", "--batch-size", "4", "--precision", "fp32",
@@ -36,7 +39,7 @@ def reviews(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def use_tiny_reviews(reviews, monkeypatch):
-    monkeypatch.setattr(data, "_COURSE_FOLDER", reviews)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", reviews)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -51,7 +54,7 @@ def finished(tmp_path_factory, reviews):
     """A folder with a finished run; not to be changed."""
     folder = tmp_path_factory.mktemp("a place")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "_COURSE_FOLDER", reviews)
+        patch.setattr(registry, "COURSE_FOLDER", reviews)
         assert run(folder) == 0
     return folder
 
@@ -187,7 +190,7 @@ def test_another_checkpoint_of_the_same_name_is_another_run(finished, tmp_path, 
     def copy_of(folder, scale):
         tokenizer, model = classification.load_classifier(finished)
         model.classifier.weight.data *= scale
-        classification.checkpoints.save_classifier(folder, model, tokenizer)
+        save_classifier(folder, model, tokenizer)
         return str(folder)
 
     for name in ("a", "b"):
@@ -259,7 +262,7 @@ BAD_REVIEWS = {
 @pytest.mark.parametrize("held_out", ["0", "8"])
 def test_unfit_data_is_told_in_one_line_before_any_work(case, held_out, tmp_path, monkeypatch, capfd):
     splits, words = BAD_REVIEWS[case]
-    monkeypatch.setattr(data, "_COURSE_FOLDER", write_reviews(tmp_path / "reviews", **splits))
+    monkeypatch.setattr(registry, "COURSE_FOLDER", write_reviews(tmp_path / "reviews", **splits))
     monkeypatch.setattr(classification, "start_from", explode)
     assert run(tmp_path / "out", "--validation-examples", held_out) == 1
     out, err = capfd.readouterr()
@@ -270,7 +273,7 @@ def test_unfit_data_is_told_in_one_line_before_any_work(case, held_out, tmp_path
 def test_a_truncated_file_is_told_in_one_line(tmp_path, monkeypatch, capfd):
     folder = write_reviews(tmp_path / "reviews")
     (folder / "train.parquet").write_bytes((folder / "train.parquet").read_bytes()[:-9])
-    monkeypatch.setattr(data, "_COURSE_FOLDER", folder)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", folder)
     assert run(tmp_path / "out") == 1
     assert re.fullmatch(r"error: .*train\.parquet is cut short.*\n", without_progress(capfd.readouterr().err))
 
@@ -353,7 +356,7 @@ def test_a_kill_at_the_finish_loses_nothing(place, tmp_path, reviews, finished):
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 def test_the_real_command_killed_and_stopped_ends_bit_for_bit(tmp_path, monkeypatch):
     """On the course's own reviews, with processes of its own: a kill, then a polite stop, then to the end."""
-    monkeypatch.setattr(data, "_COURSE_FOLDER", ROOT / "data" / "reviews")
+    monkeypatch.setattr(registry, "COURSE_FOLDER", ROOT / "data" / "reviews")
     arguments = [*QUICK, "--train-examples", "64", "--num-train-epochs", "6", "--save-steps", "1"]  # 96 updates
     assert finetune.main([*arguments, "--output-dir", str(tmp_path / "alone")]) == 0
     folder = tmp_path / "run"
@@ -392,7 +395,7 @@ def test_predict_cuts_as_training_did(tmp_path, finished, capsys):
     tokenizer, model = classification.load_classifier(finished)
     for parameter in model.parameters():
         parameter.data *= 20  # so that every word tells
-    classification.checkpoints.save_classifier(tmp_path, model, tokenizer)
+    save_classifier(tmp_path, model, tokenizer)
     middle, ends = "gripping " * 50, "the film and then a scene we"
     long = f"{ends} {middle} {ends}"
 

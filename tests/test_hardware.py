@@ -13,7 +13,7 @@ from helpers import tiny_model
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_utils import hardware
+from course_utils.training import hardware
 
 GIBIBYTE = 2**30
 

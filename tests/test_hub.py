@@ -11,8 +11,8 @@ from huggingface_hub import constants, file_download
 from loopback_hub import connect, serve
 from safetensors.numpy import load_file, save_file
 
-from course_utils import hub
-from course_utils.hub import DataError, check_safetensors, fetch_checkpoint, is_transient, with_retries
+from course_utils.data import DataError, hub
+from course_utils.data.hub import check_safetensors, fetch_checkpoint, is_transient, with_retries
 
 NAME = "some-owner/tiny-bert"
 WEIGHTS = {"weight": np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)}  # 160 KB

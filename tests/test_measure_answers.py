@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from run_notebooks import read_notebook
 
-from course_utils import records
+from course_utils import evaluation
 
 ANSWERS, TOYS = measure_answers.RECORDINGS["answers"], measure_answers.RECORDINGS["toys"]
 RECORD = json.loads(ANSWERS.record.read_text(encoding="utf-8"))
@@ -28,7 +28,7 @@ def toy(*sources: str) -> nbformat.NotebookNode:
 
 
 def test_what_a_notebook_asks_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    imports = ("import json\nfrom pathlib import Path\nimport numpy as np\nfrom course_utils import records\n"
+    imports = ("import json\nfrom pathlib import Path\nimport numpy as np\nfrom course_utils import evaluation\n"
                "MAX_LENGTH = 8")
     define = "def bert_logits(texts, max_length=MAX_LENGTH):\n    return np.full((len(texts), 2), max_length / 3)"
     path = tmp_path / "toy.ipynb"
@@ -39,8 +39,8 @@ def test_what_a_notebook_asks_is_written_down(tmp_path: Path, monkeypatch: pytes
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
     assert path.read_bytes() == before
     assert (record["num_updates"], record["accuracy"], record["config"]) == (3, {"test": 0.5}, {"precision": "fp32"})
-    assert np.allclose(records.stored_logits(record["logits"], ["b", "a"], 8), 8 / 3, atol=1e-4)
-    assert np.allclose(records.stored_logits(record["logits"], ["a"], 4), 4 / 3, atol=1e-4)
+    assert np.allclose(evaluation.stored_logits(record["logits"], ["b", "a"], 8), 8 / 3, atol=1e-4)
+    assert np.allclose(evaluation.stored_logits(record["logits"], ["a"], 4), 4 / 3, atol=1e-4)
     assert len(record["logits"]) == 3
 
 
@@ -68,11 +68,11 @@ def test_the_stored_toys_are_probabilities() -> None:
 
 
 def test_a_text_that_was_not_asked_is_told() -> None:
-    known = {records.answer_key("a film", 8): [1.0, 2.0]}
-    assert records.stored_logits(known, ["a film"] * 2, 8).tolist() == [[1.0, 2.0]] * 2
+    known = {evaluation.answer_key("a film", 8): [1.0, 2.0]}
+    assert evaluation.stored_logits(known, ["a film"] * 2, 8).tolist() == [[1.0, 2.0]] * 2
     for text, length in (("a film!", 8), ("a film", 16)):
         with pytest.raises(KeyError, match=f"no answer is stored for '{text}' at {length} tokens; .* train the model"):
-            records.stored_logits(known, ["a film", text], length)
+            evaluation.stored_logits(known, ["a film", text], length)
 
 
 def test_the_stored_answers_are_those_of_the_recipe() -> None:

@@ -6,7 +6,7 @@ import sys
 import measure_baselines as script
 import pytest
 
-from course_utils import hub
+from course_utils.data import hub
 from course_utils.tokenization import WordPieceTokenizer
 
 REVIEW = "A slow start, and then: what a film! Nobody should miss the last ten minutes of it."

@@ -7,10 +7,9 @@ import pytest
 import torch
 from helpers import SHAPE, tiny_reviews, write_reviews
 
-from course_utils import data
-from course_utils.checkpoint import save_pretrained
 from course_utils.config import BertConfig
-from course_utils.model import BertForPreTraining
+from course_utils.data import registry
+from course_utils.models import BertForPreTraining, save_pretrained
 from course_utils.tokenization import WordPieceTokenizer
 
 QUICK = ["--dataset", "course", "--validation-examples", "8", "--test-examples", "8", "--train-examples", "12",
@@ -29,7 +28,7 @@ def reviews(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def tiny_world(reviews, monkeypatch):
     """Tiny reviews and few seeds; no memory of another test's bench; torch's threads as they were."""
-    monkeypatch.setattr(data, "_COURSE_FOLDER", reviews)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", reviews)
     monkeypatch.setattr(script, "SEEDS", {4: 2})
     threads = torch.get_num_threads()
     yield
@@ -177,7 +176,7 @@ def test_another_checkpoint_is_refused(folders, tmp_path):
 def choices(folders, reviews, tmp_path_factory):
     """The record of all questions, with one earlier checkpoint; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "_COURSE_FOLDER", reviews)
+        patch.setattr(registry, "COURSE_FOLDER", reviews)
         threads = torch.get_num_threads()
         record = measure("choices", folders[0], tmp_path_factory.mktemp("record") / "choices.json", "--tokens", "900",
                          "--earlier", "middle", "500", str(folders[1]))
@@ -247,7 +246,7 @@ def test_more_than_two_labels_are_a_share(folders, tmp_path, monkeypatch):
     three = tiny_reviews(30, seed=5)
     for number, row in enumerate(three):
         row["phenomenon"] = ("plain", "irony", "contrast")[number % 3]
-    monkeypatch.setattr(data, "_COURSE_FOLDER", write_reviews(tmp_path / "reviews", train=three, test=three))
+    monkeypatch.setattr(registry, "COURSE_FOLDER", write_reviews(tmp_path / "reviews", train=three, test=three))
     options = script.parse(["choices", "--checkpoint", str(folders[0]), "--output", str(tmp_path / "x"), *QUICK])
     bench = script.Bench(options, {"course-bert": folders[0]})
     row = script.task_row(bench, script.phenomenon_examples, script.Recipe())

@@ -10,7 +10,7 @@ import torch
 from measure_objectives import OBJECTIVES, STRATEGIES, choose, draw_targets, repetition
 
 from course_utils.config import BertConfig
-from course_utils.model import BertForCausalLM, BertForPreTraining
+from course_utils.models import BertForCausalLM, BertForPreTraining
 from course_utils.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
 
 TOKENIZER = WordPieceTokenizer.train(["The film was good. The cast was better! A slow start, a dull middle."], 60,

@@ -13,15 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils import checkpoint
+from course_utils import models
 from course_utils.config import BertConfig
 from course_utils.data import load_reviews
-from course_utils.model import (
-    BertForCausalLM,
-    BertForPreTraining,
-    BertForSequenceClassification,
-    BertModel,
-)
+from course_utils.models import BertForCausalLM, BertForPreTraining, BertForSequenceClassification, BertModel, weights
 
 TOLERANCE = 1e-5
 SHAPES = {
@@ -63,7 +58,7 @@ def pair(folder: Path, kind: str, shape: str, attention: str = "sdpa") -> tuple[
     model.save_pretrained(folder)
     ours = {"BertModel": BertModel, "BertForPreTraining": BertForPreTraining,
             "BertForSequenceClassification": BertForSequenceClassification}[kind]
-    return model, checkpoint.load_pretrained(folder, model_class=ours, attention=attention)
+    return model, models.load_pretrained(folder, model_class=ours, attention=attention)
 
 
 def inputs(shape: str, mask: str = "holes") -> dict[str, Tensor]:
@@ -127,7 +122,7 @@ def test_attention_maps_are_those_of_transformers(mask: str, tmp_path: Path) -> 
 
 
 def gradients(model: nn.Module, rename: bool) -> dict[str, Tensor]:
-    return {checkpoint.their_name(name) if rename else name: parameter.grad
+    return {models.their_name(name) if rename else name: parameter.grad
             for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
@@ -175,7 +170,7 @@ def test_a_causal_body_is_transformers_decoder(mask: str, tmp_path: Path) -> Non
     weights = {**model.state_dict()}
     with torch.no_grad():
         for name, parameter in ours.named_parameters():
-            parameter.copy_(weights[checkpoint.their_name(name)])
+            parameter.copy_(weights[models.their_name(name)])
         found, expected = ours(**batch).logits, model(**batch).logits
     real = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
     assert first_difference({"logits": found[real]}, {"logits": expected[real]}) == ""
@@ -253,8 +248,8 @@ def test_a_round_trip_keeps_every_byte(kind: str, dtype: torch.dtype, tmp_path: 
     theirs(getattr(transformers, kind), "odd").to(dtype).save_pretrained(tmp_path / "first")
     model_class = {"BertModel": BertModel, "BertForPreTraining": BertForPreTraining,
                    "BertForSequenceClassification": BertForSequenceClassification}[kind]
-    ours = checkpoint.load_pretrained(tmp_path / "first", dtype, model_class=model_class)
-    checkpoint.save_pretrained(ours, tmp_path / "second")
+    ours = models.load_pretrained(tmp_path / "first", dtype, model_class=model_class)
+    models.save_pretrained(ours, tmp_path / "second")
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
     assert first.keys() == second.keys()
     for name, tensor in first.items():
@@ -266,7 +261,7 @@ def test_a_round_trip_keeps_every_byte(kind: str, dtype: torch.dtype, tmp_path: 
 def test_transformers_reads_what_we_save(kind: str, tmp_path: Path) -> None:
     ours = {"BertModel": BertModel, "BertForPreTraining": BertForPreTraining,
             "BertForSequenceClassification": BertForSequenceClassification}[kind](BertConfig(**SHAPES["eps"])).eval()
-    checkpoint.save_pretrained(ours, tmp_path)
+    models.save_pretrained(ours, tmp_path)
     model, loading = getattr(transformers, kind).from_pretrained(tmp_path, output_loading_info=True)
     assert not any(loading[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     batch = inputs("eps")
@@ -280,7 +275,7 @@ def test_transformers_reads_what_we_save(kind: str, tmp_path: Path) -> None:
 def test_a_body_is_read_from_under_its_heads(tmp_path: Path) -> None:
     model = theirs(transformers.BertForPreTraining, "odd")
     model.save_pretrained(tmp_path)
-    ours = checkpoint.load_pretrained(tmp_path)
+    ours = models.load_pretrained(tmp_path)
     ids = torch.randint(37, (2, 5))
     with torch.no_grad():
         assert first_difference({"body": ours(ids).sequence_output}, {"body": model.bert(ids).last_hidden_state}) == ""
@@ -288,7 +283,7 @@ def test_a_body_is_read_from_under_its_heads(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    checkpoint.save_pretrained(BertModel(BertConfig(**SHAPES["odd"])), tmp_path)
+    models.save_pretrained(BertModel(BertConfig(**SHAPES["odd"])), tmp_path)
     return tmp_path
 
 
@@ -305,16 +300,16 @@ def rewrite(folder: Path, change: dict[str, Tensor | None]) -> None:
 def test_weights_that_do_not_fit_are_named(change: dict[str, Tensor | None], message: str, folder: Path) -> None:
     rewrite(folder, change)
     with pytest.raises(ValueError, match=message):
-        checkpoint.load_pretrained(folder)
+        models.load_pretrained(folder)
 
 
 def test_old_names_and_the_old_buffer_are_read(folder: Path) -> None:
-    before = checkpoint.load_pretrained(folder)
+    before = models.load_pretrained(folder)
     norm = load_file(folder / "model.safetensors")["embeddings.LayerNorm.weight"]
     rewrite(folder, {"embeddings.position_ids": torch.arange(17)[None], "embeddings.LayerNorm.weight": None,
                      "embeddings.LayerNorm.gamma": norm})
     ids = torch.randint(37, (2, 5))
-    assert torch.equal(checkpoint.load_pretrained(folder)(ids).sequence_output, before(ids).sequence_output)
+    assert torch.equal(models.load_pretrained(folder)(ids).sequence_output, before(ids).sequence_output)
 
 
 @pytest.mark.parametrize(("name", "value"), [
@@ -323,19 +318,19 @@ def test_another_kind_of_model_is_refused(name: str, value: str, folder: Path) -
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     with pytest.raises(ValueError, match=value):
-        checkpoint.load_pretrained(folder)
+        models.load_pretrained(folder)
 
 
 def test_missing_and_damaged_files_are_told(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(ValueError, match="cut short or damaged"):
-        checkpoint.load_pretrained(folder)
+        models.load_pretrained(folder)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match="expected the weights"):
-        checkpoint.load_pretrained(folder)
+        models.load_pretrained(folder)
     with pytest.raises(FileNotFoundError, match=r"config\.json and model\.safetensors"):
-        checkpoint.load_pretrained(folder / "nowhere")
+        models.load_pretrained(folder / "nowhere")
 
 
 def test_a_failed_save_leaves_the_old_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,9 +339,9 @@ def test_a_failed_save_leaves_the_old_model(folder: Path, monkeypatch: pytest.Mo
     def full_disk(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    monkeypatch.setattr(weights, "save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.save_pretrained(BertModel(BertConfig(**SHAPES["odd"])), folder)
+        models.save_pretrained(BertModel(BertConfig(**SHAPES["odd"])), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -369,7 +364,7 @@ def test_real_weights_on_real_reviews(minilm: Path) -> None:
     with torch.no_grad():
         expected = states(model(**batch, output_hidden_states=True))
         for attention in ("sdpa", "explicit"):
-            ours = checkpoint.load_pretrained(minilm, attention=attention)
+            ours = models.load_pretrained(minilm, attention=attention)
             real = batch["attention_mask"].bool()
             found = {name: state[real] if state.ndim == 3 else state
                      for name, state in states(ours(**batch, output_hidden_states=True)).items()}
@@ -378,7 +373,7 @@ def test_real_weights_on_real_reviews(minilm: Path) -> None:
 
 
 def test_a_round_trip_of_real_weights_keeps_every_byte(minilm: Path, tmp_path: Path) -> None:
-    checkpoint.save_pretrained(checkpoint.load_pretrained(minilm), tmp_path)
+    models.save_pretrained(models.load_pretrained(minilm), tmp_path)
     first, second = load_file(minilm / "model.safetensors"), load_file(tmp_path / "model.safetensors")
     first.pop("embeddings.position_ids", None)
     assert first.keys() == second.keys()

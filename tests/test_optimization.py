@@ -5,7 +5,7 @@ import torch
 from helpers import tiny_config, tiny_features, tiny_fit, tiny_model
 from transformers import BertForMaskedLM
 
-from course_utils.optimization import linear_schedule, parameter_groups
+from course_utils.training.optimization import linear_schedule, parameter_groups
 
 
 def settings_by_name(model, config):

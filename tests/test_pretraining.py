@@ -10,11 +10,12 @@ import transformers
 from helpers import read_json, same, tiny_reviews, write_reviews
 from safetensors.torch import load_file
 
-from course_utils import data, pretrain, pretraining
-from course_utils.checkpoint import load_pretrained
+from course_utils import data, pretrain
 from course_utils.config import BertConfig, PretrainConfig, TrainConfig
-from course_utils.model import BertForCausalLM, BertForPreTraining
-from course_utils.pretraining import (
+from course_utils.data import registry
+from course_utils.models import BertForCausalLM, BertForPreTraining, load_pretrained
+from course_utils.tasks import pretraining
+from course_utils.tasks.pretraining import (
     causal_loss,
     collate_causal,
     collate_masked,
@@ -65,7 +66,7 @@ def test_a_text_that_is_in_the_test_too_is_left_out(tmp_path, monkeypatch):
     shared = data.read_split(folder, "test")["text"][0].as_py()
     train = data.read_split(folder, "train").to_pylist()
     write_split(folder, "train", [{**train[0], "text": shared + "<br />"}, *train[1:]])
-    monkeypatch.setattr(data, "_COURSE_FOLDER", folder)
+    monkeypatch.setattr(registry, "COURSE_FOLDER", folder)
     texts, held_out = training_texts(PretrainConfig(validation_texts=2))
     assert clean(shared) not in {*texts, *held_out}
     with pytest.raises(ValueError, match="validation_texts=5000 leaves nothing of"):
@@ -142,7 +143,7 @@ def test_the_global_generator_decides_by_default():
 def test_masked_loss_is_that_of_transformers():
     model = model_of(BertForPreTraining)
     theirs = transformers.BertForPreTraining(transformers.BertConfig(**SHAPE))
-    from course_utils.checkpoint import model_tensors, their_name
+    from course_utils.models import model_tensors, their_name
     lacking = theirs.load_state_dict({their_name(name): tensor for name, tensor in model_tensors(model).items()},
                                      strict=False)
     assert not lacking.unexpected_keys
@@ -243,7 +244,7 @@ def reviews(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def use_tiny_reviews(request, monkeypatch):
     if "reviews" in request.fixturenames or "finished" in request.fixturenames:
-        monkeypatch.setattr(data, "_COURSE_FOLDER", request.getfixturevalue("reviews"))
+        monkeypatch.setattr(registry, "COURSE_FOLDER", request.getfixturevalue("reviews"))
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -258,7 +259,7 @@ def finished(tmp_path_factory, reviews):
     """A folder with a finished run; not to be changed."""
     folder = tmp_path_factory.mktemp("a place") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "_COURSE_FOLDER", reviews)
+        patch.setattr(registry, "COURSE_FOLDER", reviews)
         assert run(folder) == 0
     return folder
 
@@ -298,7 +299,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not(finished, reviews, tmp_pat
 
 
 def test_a_finished_run_only_shows_its_result(finished, monkeypatch, capsys):
-    monkeypatch.setattr("course_utils.pretraining.fit", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("course_utils.tasks.pretraining.fit", lambda *_, **__: pytest.fail("work was done"))
     assert run(finished) == 0
     assert "held-out loss" in capsys.readouterr().out
     assert run(finished, "--objective", "clm") == 1

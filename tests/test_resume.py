@@ -25,7 +25,7 @@ from helpers import (
     weights,
 )
 
-from course_utils.checkpoint import newest_state
+from course_utils.training.saved_state import newest_state
 
 # --- kills -------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from course_utils.data import load_reviews
-from course_utils.subwords import join_pieces, learn_merges, learn_vocabulary
+from course_utils.tokenization import join_pieces, learn_merges, learn_vocabulary
 
 BPE, WORDPIECE = operator.add, join_pieces
 

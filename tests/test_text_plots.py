@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.patches import Rectangle
 
-from course_utils import plots, text_plots
-from course_utils.text_plots import text_pieces
+from course_utils import plots
+from course_utils.plots import text_pieces, texts
 
 TEXT = "It costs $9 and $5, and I was not bored."
 WORDS = [(0, 2), (3, 8), (9, 11), (12, 15), (16, 18), (18, 19), (20, 23), (24, 25), (26, 29), (30, 33), (34, 39, False),
@@ -66,7 +66,7 @@ def test_lines_break_at_the_same_blanks_for_all() -> None:
     ax = text_pieces(LONG, {"words": spans, "with the blank before": with_blanks})
     assert pieces_drawn(ax).count("magnificent") == 20 + 4  # the blank at a break is not drawn
     assert pieces_drawn(ax).count(" magnificent") == 16
-    assert max(box.get_x() + box.get_width() for box in boxes(ax)) <= text_plots.COLUMNS
+    assert max(box.get_x() + box.get_width() for box in boxes(ax)) <= texts.COLUMNS
 
 
 def test_a_piece_may_go_over_the_end_of_a_line() -> None:
@@ -77,7 +77,7 @@ def test_a_piece_may_go_over_the_end_of_a_line() -> None:
 
 def test_a_word_longer_than_a_line_is_cut() -> None:
     ax = text_pieces("x" * 100, {"one": [(0, 100)]})
-    assert [len(piece) for piece in pieces_drawn(ax)] == [text_plots.COLUMNS, 100 - text_plots.COLUMNS]
+    assert [len(piece) for piece in pieces_drawn(ax)] == [texts.COLUMNS, 100 - texts.COLUMNS]
 
 
 def test_several_blanks_in_a_row_shift_nothing() -> None:
@@ -111,7 +111,7 @@ def test_settings_stay_and_colours_are_explicit() -> None:
         assert matplotlib.rcParams == before
         assert ax.figure.get_facecolor() == ax.get_facecolor() == to_rgba("white")
         assert not [text for text in ax.texts if sum(to_rgba(text.get_color())[:3]) > 2.25]
-        assert all(sum(to_rgba(tint)[:3]) > 2.25 for tint in text_plots.TINTS)  # dark letters on pale boxes
+        assert all(sum(to_rgba(tint)[:3]) > 2.25 for tint in texts.TINTS)  # dark letters on pale boxes
 
 
 def test_given_axes_are_used() -> None:

@@ -28,9 +28,9 @@ from helpers import (
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import BertForSequenceClassification, BertForTokenClassification
 
-from course_utils import checkpoint, hardware
+from course_utils import files, models
 from course_utils.data import collate
-from course_utils.training import Interrupted
+from course_utils.training import Interrupted, hardware, saved_state
 
 # --- gradients ---------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ def test_the_average_is_what_is_measured(precision):
         with accelerator.autocast():
             found.append(average(batch["input_ids"], batch["attention_mask"]).logits)
             twin = tiny_model()
-            checkpoint.load_tensors(twin, checkpoint.model_tensors(average))
+            models.load_tensors(twin, models.model_tensors(average))
             found.append(twin.eval()(batch["input_ids"], batch["attention_mask"]).logits.float())
         return {"accuracy": 0.0}
 
@@ -334,7 +334,7 @@ def test_a_run_that_diverges_stops_before_it_saves(action, accumulation, tmp_pat
     loss_of = at_update(2 * accumulation + 1, action)
     with pytest.raises(FloatingPointError, match=r"nan|inf.*at update 3, learning rate 0\.01[0-9]*; take a lower"):
         tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, compute_loss=loss_of)
-    tensors, progress = checkpoint.load_state(checkpoint.newest_state(tmp_path / "state"), ["model", "optimizer"])
+    tensors, progress = saved_state.load_state(saved_state.newest_state(tmp_path / "state"), ["model", "optimizer"])
     assert progress["step"] == 2
     assert all(tensor.isfinite().all() for group in tensors.values() for tensor in group.values())
     again, alone = tiny_model(), tiny_model()
@@ -621,7 +621,7 @@ def test_a_choice_for_another_device_is_made_anew(there, tmp_path, monkeypatch):
     config = tiny_config(precision="auto", num_threads=0)
     tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=1)
     record = read_json(tmp_path / "run.json")
-    checkpoint.write_json(tmp_path / "run.json", {**record, "hardware": {"num_threads": 16, "reason": "", **there}})
+    files.write_json(tmp_path / "run.json", {**record, "hardware": {"num_threads": 16, "reason": "", **there}})
     result = tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path)
     assert result.finished and result.resumed_from_steps == [1]
     assert (result.hardware.device, result.hardware.precision, result.hardware.num_threads) == ("cpu", "bf16", 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils.checks.runner import Case, Exercise
+from course_utils.checks.engine import Case, Exercise
 
 Array = np.ndarray
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils.checks.runner import Case, Exercise
+from course_utils.checks.engine import Case, Exercise
 from course_utils.checks.values import is_exactly, is_whole_number
 
 Array = np.ndarray

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from course_utils.checks.runner import Case, Exercise
+from course_utils.checks.engine import Case, Exercise
 
 Array = np.ndarray
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from course_utils.checks.runner import Case, Exercise
+from course_utils.checks.engine import Case, Exercise
 
 # --- 09.1: the steps of a recipe ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from course_utils.checks.runner import Case, Exercise
+from course_utils.checks.engine import Case, Exercise
 
 
 def _accuracy(predictions: list[int], labels: list[int]) -> float:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from course_utils.checks.runner import Case, Exercise, Verdict
+from course_utils.checks.engine import Case, Exercise, Verdict
 from course_utils.checks.values import is_number, is_whole_number, show
 
 if TYPE_CHECKING:

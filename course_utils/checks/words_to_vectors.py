@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils.checks.runner import Case, Exercise, Verdict
+from course_utils.checks.engine import Case, Exercise, Verdict
 from course_utils.checks.values import same
 
 # --- 01.1: inverse document frequency ------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from measuring import machine, tell
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from course_utils.data import load_reviews
-from course_utils.subwords import learn_merges
+from course_utils.tokenization import learn_merges
 
 Words = dict[tuple[str, ...], int]
 

@@ -27,14 +27,13 @@ from measuring import BATCH_SIZE, CONFIG, NONE, SEED, Contender, Run, Setup, tra
 from torch import nn
 from transformers import BertForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling
 
-from course_utils import checkpoint, hardware
 from course_utils.config import BertConfig, PretrainConfig
 from course_utils.data import load_reviews
-from course_utils.model import BertForPreTraining
-from course_utils.pretraining import collate_masked, masked_loss, token_examples
+from course_utils.models import BertForPreTraining, save_pretrained
+from course_utils.tasks.pretraining import collate_masked, masked_loss, token_examples
 from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
-from course_utils.training import Batch
+from course_utils.training import Batch, hardware
 
 VOCABULARY = Path(__file__).resolve().parents[2] / "data" / "checkpoints" / "course-bert"
 SHAPES = {"course-bert": PretrainConfig(),
@@ -71,7 +70,7 @@ def start_models(config: BertConfig, folder: Path) -> dict[str, nn.Module]:
     """Each kind of model with each dropout, "KIND NONE" and "KIND CONFIG", all with one draw of weights."""
     torch.manual_seed(SEED)
     first = BertForPreTraining(config, attention="explicit")
-    checkpoint.save_pretrained(first, folder)
+    save_pretrained(first, folder)
     models: dict[str, nn.Module] = {}
     for name, share in ((NONE, 0.0), (CONFIG, DROPOUT)):
         dropout = {"hidden_dropout_prob": share, "attention_probs_dropout_prob": share}

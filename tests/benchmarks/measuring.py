@@ -17,9 +17,9 @@ import torch
 import transformers
 from torch import nn
 
-from course_utils import hardware
-from course_utils.checkpoint import write_json
 from course_utils.data import Features
+from course_utils.files import write_json
+from course_utils.training import hardware
 
 BATCH_SIZE, SEED = 32, 0
 NONE, CONFIG = "none", "config's"  # dropout: switched off, or as the checkpoint's config.json has it

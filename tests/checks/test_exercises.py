@@ -15,11 +15,11 @@ import nbformat
 import numpy as np
 import pytest
 
-from course_utils.checks import check, runner
+from course_utils.checks import check, engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-EXERCISES = {f"{notebook}.{name}": exercise for notebook in runner.TOPICS
-             for name, exercise in runner.exercises_of(notebook).items()}
+EXERCISES = {f"{notebook}.{name}": exercise for notebook in engine.TOPICS
+             for name, exercise in engine.exercises_of(notebook).items()}
 NOTEBOOKS = sorted({number[:2] for number in EXERCISES})
 each_exercise = pytest.mark.parametrize("number", EXERCISES)
 
@@ -30,11 +30,11 @@ def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def path_of(notebook: str, folder: str = ".") -> Path:
-    return FOLDER / folder / f"{notebook}_{runner.TOPICS[notebook]}.ipynb"
+    return FOLDER / folder / f"{notebook}_{engine.TOPICS[notebook]}.ipynb"
 
 
 def wrong_answers(notebook: str) -> ModuleType:
-    return importlib.import_module(f"wrong_{runner.TOPICS[notebook]}")
+    return importlib.import_module(f"wrong_{engine.TOPICS[notebook]}")
 
 
 @cache

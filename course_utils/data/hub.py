@@ -21,13 +21,15 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import OfflineModeIsEnabled
 from safetensors import SafetensorError, safe_open
 
+from course_utils.files import COURSE_ROOT
+
 T = TypeVar("T")
 
 # What a checkpoint needs, and never a pickle (*.bin): weights come as safetensors or not at all.
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
                     "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt")
 COURSE_BERT = "course-bert"  # the name, everywhere, of the checkpoint that ships with the course
-_SHIPPED = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
+_SHIPPED = COURSE_ROOT / "data" / "checkpoints"
 _HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # NAME or OWNER/NAME
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.checks import check, progress, runner
-from course_utils.checks.runner import Case, Exercise, Verdict
+from course_utils.checks import check, engine, progress
+from course_utils.checks.engine import Case, Exercise, Verdict
 from course_utils.checks.values import same, show
 
 
@@ -41,8 +41,8 @@ def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A course of one notebook with the exercises above; returns its progress file."""
     module = ModuleType("course_utils.checks.made_up")
     module.EXERCISES = EXERCISES  # type: ignore[attr-defined]
-    monkeypatch.setitem(runner.importlib.sys.modules, module.__name__, module)
-    monkeypatch.setattr(runner, "TOPICS", {"77": "made_up", "78": "still_to_come"})
+    monkeypatch.setitem(engine.importlib.sys.modules, module.__name__, module)
+    monkeypatch.setattr(engine, "TOPICS", {"77": "made_up", "78": "still_to_come"})
     file = tmp_path / "progress.json"
     monkeypatch.setenv("COURSE_PROGRESS_FILE", str(file))
     return file
@@ -342,7 +342,7 @@ def test_an_error_that_cannot_be_said_is_told(say: Say) -> None:
 
 
 def test_an_error_inside_a_topic_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner.importlib, "import_module",
+    monkeypatch.setattr(engine.importlib, "import_module",
                         lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no numpy", name="numpy")))
     with pytest.raises(ModuleNotFoundError, match="numpy"):
         check("78.1", double)
@@ -387,7 +387,7 @@ def test_values_are_shown_in_one_short_line_without_addresses() -> None:
     assert show(double) == "the function double"
     for value in (SimpleNamespace(x=object()), list(range(10_000)), "x" * 100_000, np.zeros((50, 50)), "a\nb"):
         text = show(value)
-        assert len(text) <= runner.WIDTH and "\n" not in text and "0x" not in text
+        assert len(text) <= engine.WIDTH and "\n" not in text and "0x" not in text
 
 
 # --- progress ------------------------------------------------------------------------------------------------------

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from course_utils import plots
+from course_utils.plots.theme import INK, NORMAL, PAPER, VERMILLION, new_axes, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TINTS = ("#CFE6F5", "#FBE3B5", "#CDEBDF")  # pale blue, orange, green: neighbours differ, dark ink is read on each
 COLUMNS = 72  # characters a line
 LINE, HEADING, GAP = 1.0, 1.0, 0.55  # heights, in lines
-_CHARACTER, _LINE_POINTS = 0.6 * plots.NORMAL, 15.5  # of monospaced letters, in points
+_CHARACTER, _LINE_POINTS = 0.6 * NORMAL, 15.5  # of monospaced letters, in points
 
 
-def text_pieces(text: str, pieces: Mapping[str, Sequence[tuple[int, ...]]], ax: plots.Axes | None = None) -> plots.Axes:
+def text_pieces(text: str, pieces: Mapping[str, Sequence[tuple[int, ...]]], ax: Axes | None = None) -> Axes:
     """The same text once for each tokenizer, one coloured box a piece, with the number of pieces beside the name.
 
     pieces: {tokenizer: spans}, a span being (start, end) in `text`, in order, or (start, end, False) for a piece that
@@ -27,15 +31,15 @@ def text_pieces(text: str, pieces: Mapping[str, Sequence[tuple[int, ...]]], ax: 
         _check_spans(name, spans, len(text))
     lines = _lines_of(text)
     block = HEADING + LINE * len(lines) + GAP
-    ax = ax or plots.new_axes(0.4 + COLUMNS * _CHARACTER / 72, 0.5 + _LINE_POINTS * block * len(pieces) / 72)[0]
-    plots.style(ax, "one box, one piece; framed in red: [UNK]" if _has_unknown(pieces) else "one box, one piece")
+    ax = ax or new_axes(0.4 + COLUMNS * _CHARACTER / 72, 0.5 + _LINE_POINTS * block * len(pieces) / 72)[0]
+    style(ax, "one box, one piece; framed in red: [UNK]" if _has_unknown(pieces) else "one box, one piece")
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
     ax.set_yticks([])
     for number, (name, spans) in enumerate(pieces.items()):
         top = number * block
         heading = f"{name}: {len(spans):,} piece{'s' * (len(spans) != 1)}"
-        ax.text(0, top + HEADING / 2, heading, color=plots.INK, fontsize=plots.NORMAL, weight="bold", va="center",
+        ax.text(0, top + HEADING / 2, heading, color=INK, fontsize=NORMAL, weight="bold", va="center",
                 parse_math=False)
         for place, span in enumerate(spans):
             _draw_piece(ax, text, span, lines, top + HEADING, TINTS[place % len(TINTS)])
@@ -77,12 +81,12 @@ def _within(span: tuple[int, ...], lines: Sequence[tuple[int, int]]) -> Iterator
             yield number, start, end
 
 
-def _draw_piece(ax: plots.Axes, text: str, span: tuple[int, ...], lines: Sequence[tuple[int, int]], top: float,
+def _draw_piece(ax: Axes, text: str, span: tuple[int, ...], lines: Sequence[tuple[int, int]], top: float,
                 tint: str) -> None:
     known = False not in span[2:]
     for number, start, end in _within(span, lines):
         x, y = start - lines[number][0], top + LINE * number
-        ax.barh(y + 0.5, end - start - 0.08, 0.84, x + 0.04, color=tint if known else plots.PAPER,
-                edgecolor=plots.VERMILLION, linewidth=0 if known else 1.2)
-        ax.text((x + x + end - start) / 2, y + 0.52, text[start:end], color=plots.INK if known else plots.VERMILLION,
-                family="monospace", fontsize=plots.NORMAL, ha="center", va="center", parse_math=False)
+        ax.barh(y + 0.5, end - start - 0.08, 0.84, x + 0.04, color=tint if known else PAPER,
+                edgecolor=VERMILLION, linewidth=0 if known else 1.2)
+        ax.text((x + x + end - start) / 2, y + 0.52, text[start:end], color=INK if known else VERMILLION,
+                family="monospace", fontsize=NORMAL, ha="center", va="center", parse_math=False)

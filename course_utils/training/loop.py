@@ -6,11 +6,10 @@ import hashlib
 import json
 import logging
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,13 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from course_utils import checkpoint, hardware
+from course_utils import files, models
 from course_utils.config import TrainConfig
 from course_utils.data import Features, make_batches
-from course_utils.optimization import linear_schedule, parameter_groups
 from course_utils.progress import is_first_process
+from course_utils.training import hardware, runs, saved_state
+from course_utils.training.interrupts import Interrupted, finish_update_on_signal, interrupts_in_one_line
+from course_utils.training.optimization import linear_schedule, parameter_groups
 
 Batch = dict[str, torch.Tensor]
 ComputeLoss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -38,27 +39,6 @@ log = logging.getLogger(__name__)
 # times as long as the products alone would take in fp32. Whole updates in fp32 take about twice as long as these.
 # Short updates are not judged: there, what is no product (the optimizer, the calls themselves) takes most of the time.
 UPDATES_ON_TRIAL, FAR_TOO_SLOW, SHORT_SECONDS = 3, 4.0, 0.2
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run that was stopped by Ctrl-C, by the notebook's stop button or by SIGTERM, after a whole update.
-
-    The message says after which one, and whether it was saved. In a notebook it is all that is shown.
-    """
-
-    def _render_traceback_(self) -> list[str]:  # IPython asks for it, and would show a hundred lines else
-        return [str(self)]
-
-
-@contextmanager
-def interrupts_in_one_line(message: str) -> Iterator[None]:
-    """Let a bare KeyboardInterrupt out of the block as an Interrupted with this message."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except KeyboardInterrupt:
-        raise Interrupted(message) from None
 
 
 @dataclass(frozen=True)
@@ -127,14 +107,14 @@ def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, 
     if not len(features):
         raise ValueError("there are no training examples; expected at least one")
     if output_dir is not None:
-        checkpoint.ensure_writable(output_dir)
+        files.ensure_writable(output_dir)
     try:
         with tqdm(desc="choosing precision and threads", total=config.num_updates(len(features)), unit="update",
                   disable=not (progress and is_first_process())) as bar:
             run = _Run(model, features, config, compute_loss, collate, output_dir, evaluate, best_metric,
                        identity or {})
             with (interrupts_in_one_line("stopped at once; the state that was saved last is untouched"),
-                  _finish_update_on_signal() as signalled):
+                  finish_update_on_signal() as signalled):
                 run.train(stop_after, bar, signalled)
         return run.result()
     except (RuntimeError, MemoryError) as error:
@@ -163,9 +143,9 @@ class _Run:
         self.num_updates = config.num_updates(len(features))
         self.num_warmup = config.warmup_updates(self.num_updates)
         self.progress = _Progress()
-        saved = checkpoint.read_run(output_dir, self.identity) if output_dir else {}
+        saved = runs.read_run(output_dir, self.identity) if output_dir else {}
         if output_dir and not saved and (output_dir / "state").exists():
-            checkpoint.remove_states(output_dir / "state")  # of a run that was deleted, up to a kill
+            saved_state.remove_states(output_dir / "state")  # of a run that was deleted, up to a kill
         self.hardware = self._choose_hardware(model, saved)
         log.info("computing with %s", self.hardware.reason)
         optimizer = torch.optim.AdamW(parameter_groups(model, config), betas=(config.adam_beta1, config.adam_beta2),
@@ -174,7 +154,7 @@ class _Run:
         self.seconds_a_token: list[float] | None = [] if self._bf16_is_on_trial(saved) else None
         self.average = (AveragedModel(self.bare_model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
                         if config.average_decay else None)
-        self.best: checkpoint.Tensors = {}
+        self.best: models.Tensors = {}
         optimizer.zero_grad()  # of whatever the model did before
         torch.manual_seed(config.seed + self.accelerator.process_index)
         self._resume()
@@ -189,7 +169,7 @@ class _Run:
     def _write_record(self) -> None:
         if self.output_dir and self.accelerator.is_main_process:
             record = {"identity": self.identity, "hardware": self.hardware.to_dict()}
-            checkpoint.write_json(self.output_dir / "run.json", record)
+            files.write_json(self.output_dir / "run.json", record)
 
     # --- the loop
 
@@ -344,7 +324,7 @@ class _Run:
         if score > self.progress.best_score:
             self.progress.best_score, self.progress.best_step = score, self.progress.step
             self.progress.evaluations_without_gain = 0
-            self.best = {name: tensor.clone() for name, tensor in checkpoint.model_tensors(model).items()}
+            self.best = {name: tensor.clone() for name, tensor in models.model_tensors(model).items()}
         else:
             self.progress.evaluations_without_gain += 1
         patience = self.config.early_stopping_patience
@@ -353,49 +333,49 @@ class _Run:
     def _take_final_weights(self) -> None:
         """Put the best weights (if evaluated), else the average (if kept), into the model."""
         if self.best:
-            checkpoint.load_tensors(self.bare_model, self.best)
+            models.load_tensors(self.bare_model, self.best)
         elif self.average is not None:
-            checkpoint.load_tensors(self.bare_model, checkpoint.model_tensors(self.average.module))
+            models.load_tensors(self.bare_model, models.model_tensors(self.average.module))
         self.bare_model.eval()
         self.accelerator.free_memory()
 
     # --- state
 
-    def _tensors(self) -> dict[str, checkpoint.Tensors]:
-        average = {} if self.average is None else checkpoint.model_tensors(self.average)
-        return {"model": checkpoint.model_tensors(self.bare_model), "average": average, "best": self.best,
-                "optimizer": checkpoint.optimizer_tensors(self.optimizer)}
+    def _tensors(self) -> dict[str, models.Tensors]:
+        average = {} if self.average is None else models.model_tensors(self.average)
+        return {"model": models.model_tensors(self.bare_model), "average": average, "best": self.best,
+                "optimizer": saved_state.optimizer_tensors(self.optimizer)}
 
     def _save(self) -> None:
         """Write the whole state; every process hands its random state to the main one."""
         if self.output_dir is None:
             return
-        random_states = gather_object([checkpoint.random_states()])
+        random_states = gather_object([saved_state.random_states()])
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
-            checkpoint.save_state(self.output_dir / "state", self.progress.step, self._tensors(),
+            saved_state.save_state(self.output_dir / "state", self.progress.step, self._tensors(),
                                   {**vars(self.progress), "random_states": random_states, "scaler": scaler})
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
         """Go on from the newest state, if there is one."""
-        state = self.output_dir and checkpoint.newest_state(self.output_dir / "state")
+        state = self.output_dir and saved_state.newest_state(self.output_dir / "state")
         if len(set(gather_object([str(state)]))) > 1:
             raise ValueError(f"the processes see different states in {self.output_dir}; all machines must share it")
         if not state:
             return
-        tensors, saved = checkpoint.load_state(state, self._tensors())
+        tensors, saved = saved_state.load_state(state, self._tensors())
         random_states, scaler = saved.pop("random_states"), saved.pop("scaler")
         self.progress = _Progress(**saved)
-        checkpoint.load_tensors(self.bare_model, tensors["model"])
-        checkpoint.load_optimizer(self.optimizer, tensors["optimizer"])
+        models.load_tensors(self.bare_model, tensors["model"])
+        saved_state.load_optimizer(self.optimizer, tensors["optimizer"])
         if self.average is not None:
-            checkpoint.load_tensors(self.average, tensors["average"])
+            models.load_tensors(self.average, tensors["average"])
         self.best = {name: tensor.to(self.accelerator.device) for name, tensor in tensors["best"].items()}
         if scaler and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(scaler)
         if len(random_states) == self.accelerator.num_processes:  # another number of processes draws anew
-            checkpoint.restore_random_states(random_states[self.accelerator.process_index])
+            saved_state.restore_random_states(random_states[self.accelerator.process_index])
         if self.progress.step < self.num_updates and not self.progress.stopped_early:
             self.progress.resumed_from_steps.append(self.progress.step)
 
@@ -453,25 +433,3 @@ def _digest(features: Sequence[Features]) -> str:
         digest.update(json.dumps([feature["input_ids"], feature.get("labels")]).encode())
     return digest.hexdigest()
 
-
-@contextmanager
-def _finish_update_on_signal() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event while training, in the main thread; a second one acts at once."""
-    signalled = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield signalled
-        return
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
-              if signal.getsignal(number) not in (None, signal.SIG_IGN)}  # what nohup ignores stays ignored
-
-    def remember(number: int, frame: object) -> None:
-        signalled.set()
-        signal.signal(number, former[number])
-
-    try:
-        for number in former:
-            signal.signal(number, remember)
-        yield signalled
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

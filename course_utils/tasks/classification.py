@@ -19,13 +19,14 @@ from tokenizers import BertWordPieceTokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertTokenizerFast
 
-from course_utils import checkpoint as checkpoints
-from course_utils import data, evaluation, hardware, hub
+from course_utils import data, evaluation, files, models
 from course_utils.config import BertConfig, ClassificationConfig, TrainConfig
+from course_utils.data import hub
 from course_utils.progress import phase
-from course_utils.records import checkpoint_name, finished_result, identity_of, record_of, refuse_own_start
 from course_utils.text import clean
-from course_utils.training import fit, interrupts_in_one_line
+from course_utils.training import fit, hardware, interrupts_in_one_line, saved_state
+from course_utils.training.records import record_of
+from course_utils.training.runs import checkpoint_name, finished_result, identity_of, refuse_own_start
 
 TINY = BertConfig(vocab_size=4096, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256)
 
@@ -220,9 +221,9 @@ def _finish(output_dir: Path, model: nn.Module, tokenizer: transformers.PreTrain
             result: dict[str, Any]) -> None:
     """Write the model, then its result, then drop the states: in this order a kill in between loses nothing."""
     with _quiet_transformers():
-        checkpoints.save_classifier(output_dir, model, tokenizer)
-    checkpoints.write_json(output_dir / "result.json", result)
-    checkpoints.remove_states(output_dir / "state")
+        models.save_classifier(output_dir, model, tokenizer)
+    files.write_json(output_dir / "result.json", result)
+    saved_state.remove_states(output_dir / "state")
 
 
 def _splits(task: ClassificationConfig, seed: int) -> tuple[datasets.Dataset, datasets.Dataset, datasets.Dataset]:
@@ -282,7 +283,7 @@ def load_classifier(folder: Path) -> tuple[transformers.PreTrainedTokenizerBase,
 def trained_cut(folder: Path) -> dict[str, Any]:
     """The max_length and tail_share that a fine-tuned folder's reviews were cut with, by its result.json."""
     path = folder / "result.json"
-    config = checkpoints.read_json(path).get("config", {}) if path.exists() else {}
+    config = files.read_json(path).get("config", {}) if path.exists() else {}
     return {name: config[name] for name in ("max_length", "tail_share") if name in config}
 
 

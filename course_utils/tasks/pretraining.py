@@ -18,15 +18,16 @@ import torch
 from accelerate import Accelerator, PartialState
 from torch import nn
 
-from course_utils import checkpoint, data, hardware
+from course_utils import data, files, models
 from course_utils.config import PretrainConfig, TrainConfig
 from course_utils.data import Features
-from course_utils.model import BertForCausalLM, BertForPreTraining
+from course_utils.models import BertForCausalLM, BertForPreTraining
 from course_utils.progress import phase
-from course_utils.records import finished_result, identity_of, record_of, refuse_own_start
 from course_utils.text import clean
 from course_utils.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
-from course_utils.training import Batch, fit, interrupts_in_one_line
+from course_utils.training import Batch, fit, hardware, interrupts_in_one_line, saved_state
+from course_utils.training.records import record_of
+from course_utils.training.runs import finished_result, identity_of, refuse_own_start
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
@@ -265,10 +266,10 @@ def _pretrain(task: PretrainConfig, config: TrainConfig, output_dir: Path, ident
               "train_examples": len(examples), "train_tokens": sum(len(one["input_ids"]) for one in examples),
               **record_of(fitted, {**identity, **config.to_dict()}, command)}
     if PartialState().is_main_process:
-        checkpoint.save_pretrained(copy.deepcopy(model).half(), output_dir)
+        models.save_pretrained(copy.deepcopy(model).half(), output_dir)
         if fitted.finished:
-            checkpoint.write_json(output_dir / "result.json", result)
-            checkpoint.remove_states(output_dir / "state")
+            files.write_json(output_dir / "result.json", result)
+            saved_state.remove_states(output_dir / "state")
     PartialState().wait_for_everyone()
     return result if fitted.finished else None
 
@@ -318,7 +319,7 @@ def _model(task: PretrainConfig, vocab_size: int, seed: int) -> nn.Module:
     kind, config = BertForCausalLM if task.objective == "clm" else BertForPreTraining, task.bert(vocab_size)
     if not task.start_from:
         return kind(config, attention=task.attention)
-    start = checkpoint.load_pretrained(task.start_from, model_class=kind)
+    start = models.load_pretrained(task.start_from, model_class=kind)
     for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                  "max_position_embeddings"):
         there, here = getattr(start.config, name), getattr(config, name)

@@ -1,0 +1,2 @@
+"""Texts in, a scored model out: one module for each task."""
+
