@@ -1,4 +1,6 @@
-"""What the command lines of finetune and pretrain share: options from the configurations, errors in one line."""
+"""What the command lines of finetune and pretrain share: options from the configurations,
+errors in one line.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,37 @@ from typing import Any
 from course_utils.progress import is_first_process, log_on_stderr
 
 
-def build_parser(name: str, description: str | None, epilog: str, task: type, recipe: type) -> argparse.ArgumentParser:
-    """The command line of `python -m course_utils.NAME`: one option for each field of the two configurations."""
-    parser = argparse.ArgumentParser(prog=f"python -m course_utils.{name}", description=description, epilog=epilog,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+def build_parser(
+    name: str, description: str | None, epilog: str, task: type, recipe: type
+) -> argparse.ArgumentParser:
+    """The command line of `python -m course_utils.NAME`: one option for each field of
+    the two configurations.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m course_utils.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     run = parser.add_argument_group("the run")
-    run.add_argument("--output-dir", type=_folder, default=Path(f"runs/{name}"), metavar="DIR",
-                     help=f"where the model and result.json go [runs/{name}]")
-    run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
-                     help="go on with what --output-dir holds; --no-resume deletes that run and starts anew [--resume]")
-    run.add_argument("--stop-after", type=_count, metavar="N", help="save and stop after N updates in all")
+    run.add_argument(
+        "--output-dir",
+        type=_folder,
+        default=Path(f"runs/{name}"),
+        metavar="DIR",
+        help=f"where the model and result.json go [runs/{name}]",
+    )
+    run.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on with what --output-dir holds; --no-resume deletes that run and "
+        "starts anew [--resume]",
+    )
+    run.add_argument(
+        "--stop-after", type=_count, metavar="N", help="save and stop after N updates in all"
+    )
     for title, config in (("what to learn, from what", task), ("the recipe", recipe)):
         group = parser.add_argument_group(title)
         for setting in fields(config):
@@ -47,14 +70,20 @@ def _add_option(group: argparse._ArgumentGroup, name: str, default: Any, help: s
     option = "--" + name.replace("_", "-")
     help = f"{help} [{default}]".replace("%", "%%")
     if isinstance(default, bool):
-        group.add_argument(option, action=argparse.BooleanOptionalAction, default=default, help=help)
+        group.add_argument(
+            option, action=argparse.BooleanOptionalAction, default=default, help=help
+        )
     else:
         kind = type(default)
-        group.add_argument(option, type=kind, default=default, metavar=kind.__name__.upper(), help=help)
+        group.add_argument(
+            option, type=kind, default=default, metavar=kind.__name__.upper(), help=help
+        )
 
 
 def command_in_words(name: str, arguments: Sequence[str]) -> str:
-    """The command that was given, with every path of this machine as a shell variable: `--output-dir $OUTPUT_DIR`."""
+    """The command that was given, with every path of this machine as a shell variable:
+    `--output-dir $OUTPUT_DIR`.
+    """
     words, shown = list(arguments), []
     for number, word in enumerate(words):
         option, _, value = word.partition("=")
@@ -77,25 +106,45 @@ def _variable(option: str) -> str:
     return option.strip("-").replace("-", "_").upper()
 
 
-def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None, task: type, recipe: type,
-        job: Callable[..., dict[str, Any] | None], summary: Callable[[dict[str, Any] | None, Path], str]) -> int:
-    """Read the arguments, do the job, print its summary; the exit status: 0, 1 for a failure told in one line, 130
-    when interrupted. job: called with the two configurations, the folder, and resume, stop_after and command."""
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    task: type,
+    recipe: type,
+    job: Callable[..., dict[str, Any] | None],
+    summary: Callable[[dict[str, Any] | None, Path], str],
+) -> int:
+    """Read the arguments, do the job, print its summary; the exit status: 0, 1 for a failure told
+    in one line, 130 when interrupted. job: called with the two configurations, the folder, and
+    resume, stop_after and command.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = vars(parser.parse_args(arguments))
     try:
-        configs = [kind.from_dict({setting.name: options[setting.name] for setting in fields(kind)})  # type: ignore
-                   for kind in (task, recipe)]
+        configs = [
+            kind.from_dict({setting.name: options[setting.name] for setting in fields(kind)})  # type: ignore
+            for kind in (task, recipe)
+        ]
     except ValueError as error:
         parser.error(str(error))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; busy waiting stalls shared cores
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # read when torch loads; busy waiting stalls shared cores
     name, output_dir = parser.prog.rpartition(".")[2], options["output_dir"]
     if "torch" not in sys.modules and is_first_process():
-        print(f"{name}: loading PyTorch ...", file=sys.stderr, flush=True)  # it takes some seconds, on a cold disk more
+        print(
+            f"{name}: loading PyTorch ...", file=sys.stderr, flush=True
+        )  # it takes some seconds, on a cold disk more
     try:
         with log_on_stderr():
-            result = job(*configs, output_dir, resume=options["resume"], stop_after=options["stop_after"],
-                         progress=True, command=command_in_words(name, arguments))
+            result = job(
+                *configs,
+                output_dir,
+                resume=options["resume"],
+                stop_after=options["stop_after"],
+                progress=True,
+                command=command_in_words(name, arguments),
+            )
     except KeyboardInterrupt as error:
         print(f"\n{error or 'interrupted'}", file=sys.stderr)
         return 130

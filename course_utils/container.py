@@ -1,7 +1,9 @@
-"""The limits of the container that this process runs in: CPU cores and memory, from cgroup v2 or v1 (Linux).
+"""The limits of the container that this process runs in: CPU cores and memory,
+from cgroup v2 or v1 (Linux).
 
-A limit can be set on the process's own cgroup or on any above it; the tightest one counts. A file that is missing,
-unreadable or malformed sets no limit. See the kernel's documentation: admin-guide/cgroup-v2, admin-guide/cgroup-v1.
+A limit can be set on the process's own cgroup or on any above it; the tightest one counts. A file
+that is missing, unreadable or malformed sets no limit. See the kernel's documentation:
+admin-guide/cgroup-v2, admin-guide/cgroup-v1.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ def cpu_limit(root: Path = Path("/")) -> float | None:
     root: the folder that holds proc/ and sys/.
     """
     v2 = (_ratio(_read(folder / "cpu.max")) for folder in _folders(root, ""))
-    v1 = (_ratio(f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}")
-          for folder in _folders(root, "cpu"))
+    v1 = (
+        _ratio(f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}")
+        for folder in _folders(root, "cpu")
+    )
     return min((limit for limit in (*v2, *v1) if limit is not None), default=None)
 
 
@@ -34,15 +38,19 @@ def memory_limit(root: Path = Path("/")) -> int | None:
 def memory_available(root: Path = Path("/")) -> int | None:
     """Bytes that are left below the memory limit; None without a limit.
 
-    Cached files that the kernel drops when memory is needed do not count as used. The machine itself may have less.
+    Cached files that the kernel drops when memory is needed do not count as used. The machine
+    itself may have less.
     root: the folder that holds proc/ and sys/.
     """
     return min((max(0, limit - used) for limit, used in _memory(root)), default=None)
 
 
 def _memory(root: Path) -> Iterator[tuple[int, int]]:
-    """(limit, use) in bytes of each cgroup that has a limit; where the use cannot be read, it counts as none."""
-    # name of the controller, limit, use, and the use that can be reclaimed, in the cgroup and all below it
+    """(limit, use) in bytes of each cgroup that has a limit;
+    where the use cannot be read, it counts as none.
+    """
+    # name of the controller, limit, use, and the use that can be reclaimed, in the cgroup and all
+    # below it
     for controller, limit_file, used_file, cache in (
         ("", "memory.max", "memory.current", "inactive_file"),
         ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -57,8 +65,9 @@ def _memory(root: Path) -> Iterator[tuple[int, int]]:
 def _folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of the process's cgroup and of all above it; controller: v1's, or "" for v2.
 
-    In a container with a namespace of its own, the path that /proc names can lie outside of what is mounted.
-    Its folders are missing then, and the last one, the mount's root, is the container's own.
+    In a container with a namespace of its own, the path that /proc names can lie outside of what is
+    mounted. Its folders are missing then, and the last one, the mount's root, is the container's
+    own.
     """
     path, places = _cgroup(root, controller)
     for place in places:

@@ -1,4 +1,6 @@
-"""Is this machine ready for the course? Each finding says what is needed, what is here, and what to do."""
+"""Is this machine ready for the course? Each finding says what is needed, what is here,
+and what to do.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,17 @@ from packaging.requirements import Requirement
 from course_utils import container
 
 ROOT = Path(__file__).resolve().parents[1]
-MIN_MEMORY_GIB, MIN_DISK_GIB = 2.0, 1.0  # the notebooks stay below 1.2 GiB each; a finished run fills about 0.3
+MIN_MEMORY_GIB, MIN_DISK_GIB = (
+    2.0,
+    1.0,
+)  # the notebooks stay below 1.2 GiB each; a finished run fills about 0.3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: what it is, what the course needs, what is here, and what to do if that will not do."""
+    """One thing looked at: what it is, what the course needs, what is here,
+    and what to do if that will not do.
+    """
 
     name: str
     needed: str
@@ -30,7 +37,8 @@ class Finding:
 
 
 def check_environment(folder: Path = ROOT) -> list[Finding]:
-    """Look at Python, the packages (against pyproject.toml), memory, disk and the course's own files.
+    """Look at Python, the packages (against pyproject.toml), memory,
+    disk and the course's own files.
 
     folder: the course's root. Nothing is installed, written or downloaded.
     """
@@ -39,8 +47,13 @@ def check_environment(folder: Path = ROOT) -> list[Finding]:
 
 def _python() -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", "3.11 or newer", found, sys.version_info >= (3, 11),
-                   "install a newer Python from python.org and run `make lab` again")
+    return Finding(
+        "Python",
+        "3.11 or newer",
+        found,
+        sys.version_info >= (3, 11),
+        "install a newer Python from python.org and run `make lab` again",
+    )
 
 
 def _packages(folder: Path) -> list[Finding]:
@@ -61,12 +74,18 @@ def _package(requirement: Requirement) -> Finding:
 def _memory() -> Finding:
     gib = _available_memory_gib()
     found = "unknown" if gib is None else f"{gib:.1f} GiB"
-    return Finding("free memory", f"{MIN_MEMORY_GIB:.0f} GiB", found, gib is None or gib >= MIN_MEMORY_GIB,
-                   "close other programs and notebooks (Kernel > Shut Down All Kernels)")
+    return Finding(
+        "free memory",
+        f"{MIN_MEMORY_GIB:.0f} GiB",
+        found,
+        gib is None or gib >= MIN_MEMORY_GIB,
+        "close other programs and notebooks (Kernel > Shut Down All Kernels)",
+    )
 
 
 def _available_memory_gib() -> float | None:
-    """Memory that a new program can have, in GiB, within the container's limit; None where the system does not say.
+    """Memory that a new program can have, in GiB, within the container's limit;
+    None where the system does not say.
 
     Linux alone says so.
     """
@@ -82,14 +101,24 @@ def _available_memory_gib() -> float | None:
 
 def _disk(folder: Path) -> Finding:
     gib = shutil.disk_usage(folder).free / 2**30
-    return Finding("free disk", f"{MIN_DISK_GIB:.0f} GiB", f"{gib:.1f} GiB", gib >= MIN_DISK_GIB,
-                   "free some space, or delete old runs in the folder runs/")
+    return Finding(
+        "free disk",
+        f"{MIN_DISK_GIB:.0f} GiB",
+        f"{gib:.1f} GiB",
+        gib >= MIN_DISK_GIB,
+        "free some space, or delete old runs in the folder runs/",
+    )
 
 
 def _reviews(folder: Path) -> Finding:
     files = sorted(file.name for file in (folder / "data" / "reviews").glob("*.parquet"))
-    return Finding("the course's reviews", "5 files", f"{len(files)} files", len(files) == 5,
-                   "fetch the course again: git clone, or git checkout data/reviews")
+    return Finding(
+        "the course's reviews",
+        "5 files",
+        f"{len(files)} files",
+        len(files) == 5,
+        "fetch the course again: git clone, or git checkout data/reviews",
+    )
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -97,5 +126,7 @@ def summary(findings: Sequence[Finding]) -> str:
     wrong = [finding for finding in findings if not finding.is_fine]
     if not wrong:
         return f"all {len(findings)} checks passed: this machine is ready"
-    return "\n".join(f"{finding.name}: needed {finding.needed}, found {finding.found}; {finding.advice}"
-                     for finding in wrong)
+    return "\n".join(
+        f"{finding.name}: needed {finding.needed}, found {finding.found}; {finding.advice}"
+        for finding in wrong
+    )

@@ -1,4 +1,6 @@
-"""Files and folders that are whole or absent, whatever stops the writing; JSON; a file's fingerprint."""
+"""Files and folders that are whole or absent, whatever stops the writing; JSON;
+a file's fingerprint.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ COURSE_ROOT = Path(__file__).resolve().parents[1]  # the checkout, where data/ l
 
 
 def ensure_writable(folder: Path) -> None:
-    """Create `folder` and try to write in it. Raises OSError that says what to do, before any work is done."""
+    """Create `folder` and try to write in it. Raises OSError that says what to do,
+    before any work is done.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -27,8 +31,11 @@ def ensure_writable(folder: Path) -> None:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(error.errno, f"cannot write to the output folder ({error.strerror}); choose another one or "
-                                   "free it", str(folder)) from error
+        raise OSError(
+            error.errno,
+            f"cannot write to the output folder ({error.strerror}); choose another one or free it",
+            str(folder),
+        ) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -47,22 +54,28 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file. Raises ValueError that names the file where it is no whole JSON object."""
+    """The content of a JSON file. Raises ValueError that names the file where it is
+    no whole JSON object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, not an object")
     except ValueError as error:
-        raise ValueError(f"{path} is cut short or damaged ({error}); restore it, or choose another folder") from None
+        raise ValueError(
+            f"{path} is cut short or damaged ({error}); restore it, or choose another folder"
+        ) from None
     return content
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `path` at the end; on an error it goes, and `path` never comes to be.
+    """Yield a scratch folder that becomes `path` at the end;
+    on an error it goes, and `path` never comes to be.
 
-    All files reach the disk before the name changes. Raises FileExistsError if `path` exists, as a folder cannot be
-    replaced in one step; OSError (a full disk, say) that names the folder and says that nothing was lost.
+    All files reach the disk before the name changes. Raises FileExistsError if `path` exists, as a
+    folder cannot be replaced in one step; OSError (a full disk, say) that names the folder and says
+    that nothing was lost.
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, "expected a name that is free", str(path))
@@ -75,11 +88,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             with file.open("r+b") as handle:  # Windows syncs only what may be written
                 os.fsync(handle.fileno())
         os.rename(scratch, path)
-    except (OSError, SafetensorError) as error:  # safetensors tells a full disk by an error of its own kind
+    except (
+        OSError,
+        SafetensorError,
+    ) as error:  # safetensors tells a full disk by an error of its own kind
         shutil.rmtree(scratch, ignore_errors=True)
         number, reason = getattr(error, "errno", errno.EIO), getattr(error, "strerror", error)
-        raise OSError(number, f"could not save ({reason}); what was saved before is untouched. Free some space and "
-                              "start the same command again", str(path)) from error
+        raise OSError(
+            number,
+            f"could not save ({reason}); what was saved before is untouched. Free some space and "
+            "start the same command again",
+            str(path),
+        ) from error
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -87,7 +107,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_files(folder: Path) -> Iterator[Path]:
-    """Yield a scratch folder whose files replace those of `folder` at the end, each in one step, weights last."""
+    """Yield a scratch folder whose files replace those of `folder` at the end, each in one step,
+    weights last.
+    """
     scratch = folder / ".model"
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed right here
     with atomic_folder(scratch) as new:
@@ -101,4 +123,3 @@ def sha256(path: Path) -> str:
     """The file's content as a fingerprint of 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

@@ -1,7 +1,9 @@
-"""Pre-train a BERT (or, with --objective clm, a GPT) from nothing on movie reviews, and measure it on held-out ones.
+"""Pre-train a BERT (or, with --objective clm, a GPT) from nothing on movie reviews,
+and measure it on held-out ones.
 
-Writes into --output-dir: the model in float16 with its config and vocabulary, a folder that transformers loads, and
-result.json. Started again with the same --output-dir, it goes on where it was stopped, or killed.
+Writes into --output-dir: the model in float16 with its config and vocabulary, a folder that
+transformers loads, and result.json. Started again with the same --output-dir, it goes on where it
+was stopped, or killed.
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ EPILOG = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 for a failure told in one line, 130 when interrupted."""
+    """Run the command line; returns the exit status: 0, 1 for a failure told in one line,
+    130 when interrupted.
+    """
     parser = command_line.build_parser("pretrain", __doc__, EPILOG, PretrainConfig, TrainConfig)
     return command_line.run(parser, arguments, PretrainConfig, TrainConfig, _job, summary)
 
 
 def _job(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
-    from course_utils.tasks.pretraining import pretrain  # only now: --help should not wait for torch
+    from course_utils.tasks.pretraining import (
+        pretrain,
+    )  # only now: --help should not wait for torch
 
     return pretrain(*args, **kwargs)
 
@@ -35,16 +41,26 @@ def _job(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
 def summary(result: dict[str, Any] | None, output_dir: Path) -> str:
     """The outcome in a few lines for people."""
     if result is None:
-        return f"stopped; the weights so far are in {output_dir}; the same command without --stop-after goes on"
+        return (
+            f"stopped; the weights so far are in {output_dir}; the same command without "
+            "--stop-after goes on"
+        )
     held_out = result["held_out"]
-    pairs = (f"; {100 * held_out['nsp_accuracy']:.1f} % of {held_out['num_pairs']:,} pairs told apart"
-             if "nsp_accuracy" in held_out else "")
-    return "\n".join([
-        f"computed with {result['precision']['reason']}",
-        f"held-out loss {held_out['loss']:.3f} nats a token (token frequencies alone: {held_out['unigram_loss']:.3f}), "
-        f"{100 * held_out['accuracy']:.1f} % of {held_out['num_targets']:,} guessed right{pairs}",
-        f"{result['train_seconds']:.0f} s of training on {result['train_tokens']:,} tokens an epoch; model and "
-        f"result.json in {output_dir}"])
+    pairs = (
+        f"; {100 * held_out['nsp_accuracy']:.1f} % of {held_out['num_pairs']:,} pairs told apart"
+        if "nsp_accuracy" in held_out
+        else ""
+    )
+    return "\n".join(
+        [
+            f"computed with {result['precision']['reason']}",
+            f"held-out loss {held_out['loss']:.3f} nats a token (token frequencies alone: "
+            f"{held_out['unigram_loss']:.3f}), {100 * held_out['accuracy']:.1f} % of "
+            f"{held_out['num_targets']:,} guessed right{pairs}",
+            f"{result['train_seconds']:.0f} s of training on {result['train_tokens']:,} tokens an "
+            f"epoch; model and result.json in {output_dir}",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Saying what goes on: a line for each phase of a job that takes more than a moment, and the package's log."""
+"""Saying what goes on: a line for each phase of a job that takes more than a moment,
+and the package's log.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from tqdm.auto import tqdm
 
 
 def is_first_process() -> bool:
-    """Whether this is the process of a run that speaks for all (torchrun and accelerate set RANK)."""
+    """Whether this is the process of a run that speaks for all (torchrun and
+    accelerate set RANK).
+    """
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -22,7 +26,12 @@ def phase(words: str, *, show: bool) -> Iterator[None]:
 
     Nothing is shown unless `show`, nor by another process than the first.
     """
-    with tqdm(desc=words, total=1, bar_format="{desc} ({elapsed})", disable=not (show and is_first_process())):
+    with tqdm(
+        desc=words,
+        total=1,
+        bar_format="{desc} ({elapsed})",
+        disable=not (show and is_first_process()),
+    ):
         yield
 
 
@@ -35,7 +44,9 @@ class _AboveBars(logging.Handler):
 
 @contextmanager
 def log_on_stderr() -> Iterator[None]:
-    """Let the package's log appear on stderr while the block runs, of the first process: one line a message."""
+    """Let the package's log appear on stderr while the block runs,
+    of the first process: one line a message.
+    """
     logger, handler = logging.getLogger("course_utils"), _AboveBars()
     former = logger.level
     logger.setLevel(logging.INFO if is_first_process() else logging.ERROR)

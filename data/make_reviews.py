@@ -59,7 +59,9 @@ FILES = ("train", "validation", "test", "handwritten", "unsupervised")
 
 
 def plan(split: Split) -> list[tuple[int, str]]:
-    """(label, phenomenon) of every row in the file's order: labels balanced, within each phenomenon too."""
+    """(label, phenomenon) of every row in the file's order: labels balanced,
+    within each phenomenon too.
+    """
     per_label = split.rows // 2
     others = PHENOMENA[1:]
     per_other = round(per_label * (1 - SHARE_OF_PLAIN) / len(others))
@@ -69,7 +71,9 @@ def plan(split: Split) -> list[tuple[int, str]]:
 
 
 def write_row(split: Split, index: int, label: int, phenomenon: str, attempt: int = 0) -> Review:
-    """Row `index` of `split`. Each row has its own generator, so that one needs none of the others."""
+    """Row `index` of `split`. Each row has its own generator,
+    so that one needs none of the others.
+    """
     rng = Random(f"{SEED}/{split.name}/{index}/{attempt}")
     return write_review(split.side, label, phenomenon, rng)
 
@@ -78,14 +82,18 @@ def write_split(split: Split, taken: set[str], limit: int | None = None) -> Iter
     """The rows of `split`. A text that `taken` has already is written anew; `taken` grows."""
     for index, (label, phenomenon) in enumerate(plan(split)[:limit]):
         attempt = 0
-        while (key := normal(review := write_row(split, index, label, phenomenon, attempt)).text) in taken:
+        while (
+            key := normal(review := write_row(split, index, label, phenomenon, attempt)).text
+        ) in taken:
             attempt += 1
         taken.add(key)
         yield review if split.labelled else Review(review.text, UNLABELLED, UNLABELLED_NAME)
 
 
 def normal(review: Review) -> Review:
-    """The review with its text as it counts in comparisons: letters and digits alone, in lower case."""
+    """The review with its text as it counts in comparisons: letters and digits alone,
+    in lower case.
+    """
     text = NEITHER_LETTER_NOR_DIGIT.sub("", review.text.replace("<br /><br />", "").lower())
     return Review(text, review.label, review.phenomenon)
 
@@ -97,7 +105,9 @@ def write_all() -> dict[str, list[Review]]:
 
 
 def read_handwritten(path: Path) -> list[Review]:
-    """The reviews of a file of JSON lines (text, label 0 or 1, phenomenon); ValueError if one is off."""
+    """The reviews of a file of JSON lines (text, label 0 or 1, phenomenon);
+    ValueError if one is off.
+    """
     reviews = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip():
@@ -108,11 +118,17 @@ def read_handwritten(path: Path) -> list[Review]:
 
 def _handwritten_row(row: dict, where: str) -> Review:
     if set(row) != {"text", "label", "phenomenon"}:
-        raise ValueError(f"{where}: expected the fields text, label and phenomenon, got {sorted(row)}")
+        raise ValueError(
+            f"{where}: expected the fields text, label and phenomenon, got {sorted(row)}"
+        )
     if type(row["label"]) is not int or row["label"] not in (0, 1):
-        raise ValueError(f"{where}: expected label 0 (neg) or 1 (pos), got {row['label']!r}; mend the line")
+        raise ValueError(
+            f"{where}: expected label 0 (neg) or 1 (pos), got {row['label']!r}; mend the line"
+        )
     if row["phenomenon"] not in PHENOMENA:
-        raise ValueError(f"{where}: expected one of {', '.join(PHENOMENA)}, got {row['phenomenon']!r}")
+        raise ValueError(
+            f"{where}: expected one of {', '.join(PHENOMENA)}, got {row['phenomenon']!r}"
+        )
     if not isinstance(row["text"], str) or not row["text"].strip():
         raise ValueError(f"{where}: expected a text, got {row['text']!r}")
     return Review(row["text"], row["label"], row["phenomenon"])
@@ -121,13 +137,19 @@ def _handwritten_row(row: dict, where: str) -> Review:
 def _check_handwritten(reviews: Sequence[Review], name: str) -> None:
     labels = Counter(review.label for review in reviews)
     if labels[0] != labels[1]:
-        raise ValueError(f"{name}: expected as many neg as pos reviews, got {labels[0]} and {labels[1]}")
+        raise ValueError(
+            f"{name}: expected as many neg as pos reviews, got {labels[0]} and {labels[1]}"
+        )
     if len(reviews) < MIN_HANDWRITTEN:
-        raise ValueError(f"{name}: expected at least {MIN_HANDWRITTEN} reviews, got {len(reviews)}; add some")
+        raise ValueError(
+            f"{name}: expected at least {MIN_HANDWRITTEN} reviews, got {len(reviews)}; add some"
+        )
     keys = Counter(normal(review).text for review in reviews)
     repeated = [review.text for review in reviews if keys[normal(review).text] > 1]
     if repeated:
-        raise ValueError(f"{name}: expected each text once, got this one again: {repeated[0][:80]!r}")
+        raise ValueError(
+            f"{name}: expected each text once, got this one again: {repeated[0][:80]!r}"
+        )
 
 
 def to_table(reviews: Iterable[Review]) -> pa.Table:
@@ -180,22 +202,30 @@ def content_hash(reviews: Iterable[Review]) -> str:
 
 def everything() -> dict[str, list[Review]]:
     """All splits, and the reviews written by hand if there are any."""
-    handwritten = read_handwritten(HANDWRITTEN) if HANDWRITTEN.exists() else None  # first: it may be refused
+    handwritten = (
+        read_handwritten(HANDWRITTEN) if HANDWRITTEN.exists() else None
+    )  # first: it may be refused
     splits = write_all()
     return splits if handwritten is None else splits | {"handwritten": handwritten}
 
 
 def check(folder: Path) -> list[str]:
-    """What differs between the files in `folder` and what this program writes; nothing, if all is well."""
+    """What differs between the files in `folder` and what this program writes;
+    nothing, if all is well.
+    """
     wrong = []
     for name, reviews in everything().items():
         path = folder / f"{name}.parquet"
         shipped = content_hash(from_file(path)) if path.exists() else "no file"
         fresh = content_hash(reviews)
         same = shipped == fresh
-        print(f"{name:<13} {len(reviews):>6,} rows  {fresh[:16]}  {'same' if same else 'DIFFERENT'}")
+        print(
+            f"{name:<13} {len(reviews):>6,} rows  {fresh[:16]}  {'same' if same else 'DIFFERENT'}"
+        )
         if not same:
-            wrong.append(f"{path.name}: expected {fresh[:16]}, got {shipped[:16]}; write the files again")
+            wrong.append(
+                f"{path.name}: expected {fresh[:16]}, got {shipped[:16]}; write the files again"
+            )
     return wrong
 
 
@@ -203,9 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     does = parser.add_mutually_exclusive_group()
-    does.add_argument("--check", action="store_true", help="compare the files with what would be written")
+    does.add_argument(
+        "--check", action="store_true", help="compare the files with what would be written"
+    )
     does.add_argument("--report", action="store_true", help="print the figures of the data card")
-    parser.add_argument("--output-dir", type=Path, default=REVIEWS, help="folder (default: data/reviews)")
+    parser.add_argument(
+        "--output-dir", type=Path, default=REVIEWS, help="folder (default: data/reviews)"
+    )
     options = parser.parse_args(arguments)
     if options.check:
         wrong = check(options.output_dir)

@@ -1,4 +1,5 @@
-"""Write the Colab and Binder badges, and each notebook's Colab part, from the address in pyproject.toml.
+"""Write the Colab and Binder badges, and each notebook's Colab part,
+from the address in pyproject.toml.
 
 python scripts/badges.py           write them into the README and all notebooks
 python scripts/badges.py --check   change nothing; exit code 1 if anything differs
@@ -16,16 +17,23 @@ from run_notebooks import ROOT, notebook_paths, read_notebook, write_notebook
 
 BRANCH = "main"
 START = "notebooks/00_start_here.ipynb"  # where the README's badges lead
-BADGES_BEGIN, BADGES_END = "<!-- badges (written by scripts/badges.py) -->", "<!-- end of badges -->"
+BADGES_BEGIN, BADGES_END = (
+    "<!-- badges (written by scripts/badges.py) -->",
+    "<!-- end of badges -->",
+)
 COLAB_BEGIN, COLAB_END = "# --- colab (written by scripts/badges.py) ---", "# --- end of colab ---"
 
 
 def repository(root: Path = ROOT) -> str:
-    """The address in pyproject.toml, https://github.com/OWNER/NAME; raises ValueError for anything else."""
+    """The address in pyproject.toml, https://github.com/OWNER/NAME;
+    raises ValueError for anything else.
+    """
     urls = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
     url = urls["Repository"].removesuffix("/").removesuffix(".git")
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
-        raise ValueError(f"Repository in pyproject.toml must be https://github.com/OWNER/NAME, got {url}")
+        raise ValueError(
+            f"Repository in pyproject.toml must be https://github.com/OWNER/NAME, got {url}"
+        )
     return url
 
 
@@ -34,34 +42,42 @@ def badges(url: str, notebook: str) -> str:
     slug = url.removeprefix("https://github.com/")
     colab = f"https://colab.research.google.com/github/{slug}/blob/{BRANCH}/{notebook}"
     binder = f"https://mybinder.org/v2/gh/{slug}/{BRANCH}?urlpath=lab/tree/{notebook}"
-    return "\n".join([
-        BADGES_BEGIN,
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})",
-        f"[![Launch on Binder](https://mybinder.org/badge_logo.svg)]({binder})",
-        BADGES_END,
-    ])
+    return "\n".join(
+        [
+            BADGES_BEGIN,
+            f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})",
+            f"[![Launch on Binder](https://mybinder.org/badge_logo.svg)]({binder})",
+            BADGES_END,
+        ]
+    )
 
 
 def colab_part(url: str, folder: str) -> str:
-    """Python that on Colab fetches the course, once, and enters `folder`; elsewhere it does nothing.
+    """Python that on Colab fetches the course, once, and enters `folder`;
+    elsewhere it does nothing.
 
-    It installs nothing: Colab has what the course needs. Run twice, or after a restart, it finds the course
-    in place.
+    It installs nothing: Colab has what the course needs. Run twice, or after a restart, it finds
+    the course in place.
     """
     name = url.rsplit("/", 1)[1]
     up = "/".join([".."] * len(Path(folder).parts))
-    return "\n".join([
-        COLAB_BEGIN,
-        "import os",
-        "import sys",
-        "",
-        f'if "google.colab" in sys.modules and not os.path.exists("{up}/course_utils"):',
-        f'    if os.system("test -d {name} || git clone -q --depth 1 {url}"):',
-        '        raise RuntimeError("git could not fetch the course: is the network on? Run this cell again.")',
-        f'    os.chdir("{name}/{folder}")',
-        f'    sys.path.insert(0, os.path.abspath("{up}"))',
-        COLAB_END,
-    ])
+    return "\n".join(
+        [
+            COLAB_BEGIN,
+            "import os",
+            "import sys",
+            "",
+            f'if "google.colab" in sys.modules and not os.path.exists("{up}/course_utils"):',
+            f'    if os.system("test -d {name} || git clone -q --depth 1 {url}"):',
+            (
+                '        raise RuntimeError("git could not fetch the course: is the network on? '
+                'Run this cell again.")'
+            ),
+            f'    os.chdir("{name}/{folder}")',
+            f'    sys.path.insert(0, os.path.abspath("{up}"))',
+            COLAB_END,
+        ]
+    )
 
 
 def replace_block(text: str, begin: str, end: str, block: str) -> str | None:
@@ -97,7 +113,9 @@ def update_notebook(notebook: nbformat.NotebookNode, url: str, path: str) -> nbf
 
 
 def stale_files(root: Path = ROOT, *, write: bool) -> list[Path]:
-    """The files whose badges or Colab part differ from pyproject.toml; with `write`, they are mended."""
+    """The files whose badges or Colab part differ from pyproject.toml;
+    with `write`, they are mended.
+    """
     url, stale = repository(root), []
     for path in notebook_paths(root):
         before, after = read_notebook(path), read_notebook(path)
@@ -120,7 +138,9 @@ def stale_files(root: Path = ROOT, *, write: bool) -> list[Path]:
 def main() -> int:
     """Write, or with --check compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if any differs")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit code 1 if any differs"
+    )
     check = parser.parse_args().check
     stale = stale_files(write=not check)
     for path in stale:

@@ -1,10 +1,13 @@
-"""Store what models say that take too long to train while a learner waits: notebooks 06 and 10 read these records.
+"""Store what models say that take too long to train while a learner waits: notebooks 06 and
+10 read these records.
 
-python scripts/measure_answers.py      course-bert, fine-tuned, to every text of notebook 10: one to five minutes
+python scripts/measure_answers.py      course-bert, fine-tuned, to every text of notebook 10: one to
+                                       five minutes
 python scripts/measure_answers.py toys the three toys of notebook 06 to the tokens that they see: about half a minute
 
-The notebook itself is run, with TRAIN = True and cells of its own that note what was asked and answered. So nothing
-that the notebook asks can be missing from the record. The notebook's file stays as it is.
+The notebook itself is run, with TRAIN = True and cells of its own that note what was asked and
+answered. So nothing that the notebook asks can be missing from the record. The notebook's file
+stays as it is.
 """
 
 import argparse
@@ -28,8 +31,9 @@ SWITCH = "TRAIN = False"  # what each of the notebooks must hold
 
 @dataclass(frozen=True)
 class Recording:
-    """notebook, record: their files; asking: what the cell holds after which `note` is run; keep: the last cell, which
-    writes to {path!r}."""
+    """notebook, record: their files; asking: what the cell holds after which `note` is run; keep:
+    the last cell, which writes to {path!r}.
+    """
 
     notebook: Path
     record: Path
@@ -61,14 +65,26 @@ rounded = {{name: {{"own": [round(value, 4) for value in said["own"]], "named": 
 Path({path!r}).write_text(json.dumps({{"toys": rounded}}))
 """
 RECORDINGS = {
-    "answers": Recording(ROOT / "notebooks" / "10_evaluation.ipynb", RESULTS / "evaluation_answers.json",
-                         "def bert_logits(", NOTE, KEEP),
-    "toys": Recording(ROOT / "notebooks" / "06_pretraining.ipynb", RESULTS / "pretraining_toys.json",
-                      "def ask_toy(", "", KEEP_TOYS),
+    "answers": Recording(
+        ROOT / "notebooks" / "10_evaluation.ipynb",
+        RESULTS / "evaluation_answers.json",
+        "def bert_logits(",
+        NOTE,
+        KEEP,
+    ),
+    "toys": Recording(
+        ROOT / "notebooks" / "06_pretraining.ipynb",
+        RESULTS / "pretraining_toys.json",
+        "def ask_toy(",
+        "",
+        KEEP_TOYS,
+    ),
 }
 
 
-def recorded(notebook: nbformat.NotebookNode, recording: Recording, path: Path) -> nbformat.NotebookNode:
+def recorded(
+    notebook: nbformat.NotebookNode, recording: Recording, path: Path
+) -> nbformat.NotebookNode:
     """The notebook, made to train, to note its questions and answers, and to write them to `path`.
 
     Raises ValueError if it lacks the switch or the function that asks.
@@ -77,36 +93,62 @@ def recorded(notebook: nbformat.NotebookNode, recording: Recording, path: Path) 
     switch = next((cell for cell in code if SWITCH in cell.source), None)
     asking = next((cell for cell in code if recording.asking in cell.source), None)
     if switch is None or asking is None:
-        raise ValueError(f"the notebook must hold a cell with {SWITCH!r} and one with {recording.asking!r}")
+        raise ValueError(
+            f"the notebook must hold a cell with {SWITCH!r} and one with {recording.asking!r}"
+        )
     switch.source = switch.source.replace(SWITCH, "TRAIN = True")
-    notebook.cells.insert(notebook.cells.index(asking) + 1, nbformat.v4.new_code_cell(recording.note))
+    notebook.cells.insert(
+        notebook.cells.index(asking) + 1, nbformat.v4.new_code_cell(recording.note)
+    )
     notebook.cells.append(nbformat.v4.new_code_cell(recording.keep.format(path=str(path))))
     return notebook
 
 
 def measure(name: str, timeout: float) -> dict[str, Any]:
-    """Run the notebook; what it trained, asked and was answered, with the machine and the versions."""
+    """Run the notebook; what it trained, asked and was answered,
+    with the machine and the versions.
+    """
     from course_utils.training.hardware import describe
 
     recording = RECORDINGS[name]
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(COURSE_RUNS_DIR=folder, COURSE_PROGRESS_FILE="", OMP_WAIT_POLICY="PASSIVE")
+        os.environ.update(
+            COURSE_RUNS_DIR=folder, COURSE_PROGRESS_FILE="", OMP_WAIT_POLICY="PASSIVE"
+        )
         written = Path(folder) / "answers.json"
         notebook = recorded(read_notebook(recording.notebook), recording, written)
         make_client(notebook, recording.notebook, timeout).execute()
         answers = json.loads(written.read_text(encoding="utf-8"))
     command = "python scripts/measure_answers.py" + (f" {name}" if name != "answers" else "")
-    versions = {name: version(name) for name in ("torch", "transformers", "datasets", "scikit-learn")}
-    return {"command": command, "hardware": describe(),
-            "versions": {"python": platform.python_version(), **versions}, **answers}
+    versions = {
+        name: version(name) for name in ("torch", "transformers", "datasets", "scikit-learn")
+    }
+    return {
+        "command": command,
+        "hardware": describe(),
+        "versions": {"python": platform.python_version(), **versions},
+        **answers,
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", choices=list(RECORDINGS), default="answers", help="which record (answers)")
-    parser.add_argument("--output", type=Path, help="where the record goes, if not into data/results")
-    parser.add_argument("--timeout", type=float, default=1800, help="seconds that one cell may take (1800)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "name",
+        nargs="?",
+        choices=list(RECORDINGS),
+        default="answers",
+        help="which record (answers)",
+    )
+    parser.add_argument(
+        "--output", type=Path, help="where the record goes, if not into data/results"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=1800, help="seconds that one cell may take (1800)"
+    )
     options = parser.parse_args(arguments)
     try:
         record = measure(options.name, options.timeout)

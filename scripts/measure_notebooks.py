@@ -1,20 +1,26 @@
-"""Measure what each notebook costs, time and memory, and write both into the README's table of notebooks.
+"""Measure what each notebook costs, time and memory,
+and write both into the README's table of notebooks.
 
-python scripts/measure_notebooks.py                   run all, store the record, write the table: on a quiet machine
+python scripts/measure_notebooks.py                   run all, store the record, write the table: on
+                                                      a quiet machine
 python scripts/measure_notebooks.py --precision fp32  the same, as on a CPU without a bf16 unit
-python scripts/measure_notebooks.py NOTEBOOK ...      run these, print what they cost, and change nothing
-python scripts/measure_notebooks.py --store NOTEBOOK ...  the same, and replace what the record says of these
+python scripts/measure_notebooks.py NOTEBOOK ...      run these, print what they cost, and change
+                                                      nothing
+python scripts/measure_notebooks.py --store NOTEBOOK ...  the same, and replace what the record says
+                                                          of these
 python scripts/measure_notebooks.py --table           write the table from the stored record
-python scripts/measure_notebooks.py --check           change nothing; exit code 1 if the table differs from the record
+python scripts/measure_notebooks.py --check           change nothing; exit code 1 if the table
+                                                      differs from the record
 
-The record has two parts, and the table two columns: CPUs with a bf16 unit and CPUs without. A measurement fills the
-part of the precision in which `fit` trains, by its own choice or by --precision; the other part stays. fp32 that was
-only asked for, on a CPU with AVX-512, must stay below 60 s: a CPU without AVX-512 has half its speed.
+The record has two parts, and the table two columns: CPUs with a bf16 unit and CPUs without. A
+measurement fills the part of the precision in which `fit` trains, by its own choice or by
+--precision; the other part stays. fp32 that was only asked for, on a CPU with AVX-512, must stay
+below 60 s: a CPU without AVX-512 has half its speed.
 
-Each notebook runs in a fresh kernel, on two cores at most, with a new folder for its runs. Seconds, and CPU seconds
-(user and system, of the kernel and all that it started), include the start of the kernel. Peak memory is the resident
-memory of the kernel and of what it started, together; pages that they share count for each. Measuring needs Linux, as
-it reads /proc.
+Each notebook runs in a fresh kernel, on two cores at most, with a new folder for its runs. Seconds,
+and CPU seconds (user and system, of the kernel and all that it started), include the start of the
+kernel. Peak memory is the resident memory of the kernel and of what it started, together; pages
+that they share count for each. Measuring needs Linux, as it reads /proc.
 """
 
 import argparse
@@ -36,20 +42,28 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from run_notebooks import ROOT, make_client, notebook_paths, read_notebook
 
 RECORD = ROOT / "data" / "results" / "notebooks.json"
-BEGIN, END = "<!-- notebooks (costs written by scripts/measure_notebooks.py) -->", "<!-- end of notebooks -->"
+BEGIN, END = (
+    "<!-- notebooks (costs written by scripts/measure_notebooks.py) -->",
+    "<!-- end of notebooks -->",
+)
 MAX_SECONDS, MAX_MEBIBYTES = 90, 1229  # what a notebook may cost: 1.2 GiB
 MAX_SECONDS_BY_REQUEST = 60  # in an fp32 that was only asked for, on a CPU with AVX-512
-COLUMNS = {"with a bf16 unit": "bf16", "without": "fp32"}  # of the table, and the parts of the record
+COLUMNS = {
+    "with a bf16 unit": "bf16",
+    "without": "fp32",
+}  # of the table, and the parts of the record
 MAX_CORES = 2
 SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "COURSE_PROGRESS_FILE": ""}
 EVERY = 0.2  # seconds between two looks at the memory
 
 
-# --- what a notebook costs ---------------------------------------------------------------------------------------
+# --- what a notebook costs ------------------------------------------------------------------------
 
 
 def memory_of(pid: int) -> tuple[int, int]:
-    """(resident memory of a process and its descendants now, the most that the process alone ever had), in KiB."""
+    """(resident memory of a process and its descendants now, the most that the process
+    alone ever had), in KiB.
+    """
     parents, resident, peak = {}, {}, 0
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -58,7 +72,10 @@ def memory_of(pid: int) -> tuple[int, int]:
             continue
         found = dict(re.findall(r"(?m)^(Pid|PPid|VmRSS|VmHWM):\s+(\d+)", text))
         if "VmRSS" in found:  # no kernel thread, no zombie
-            parents[int(found["Pid"])], resident[int(found["Pid"])] = int(found["PPid"]), int(found["VmRSS"])
+            parents[int(found["Pid"])], resident[int(found["Pid"])] = (
+                int(found["PPid"]),
+                int(found["VmRSS"]),
+            )
             peak = int(found["VmHWM"]) if int(found["Pid"]) == pid else peak
     family, generation = set(), {pid} & parents.keys()
     while generation:
@@ -68,7 +85,9 @@ def memory_of(pid: int) -> tuple[int, int]:
 
 
 class MemoryWatch:
-    """The most memory that a process and its descendants had at once, looked at every fifth of a second."""
+    """The most memory that a process and its descendants had at once,
+    looked at every fifth of a second.
+    """
 
     def __init__(self) -> None:
         self.pid, self.peak, self._done = 0, 0, threading.Event()
@@ -101,7 +120,9 @@ def cpu_seconds_of_children() -> float:
 
 
 def measure(path: Path, timeout: float = 600) -> dict[str, float]:
-    """Run one notebook and throw its outputs away; what it cost. A cell may take `timeout` seconds."""
+    """Run one notebook and throw its outputs away; what it cost.
+    A cell may take `timeout` seconds.
+    """
     before, start = cpu_seconds_of_children(), time.perf_counter()
     with MemoryWatch() as watch:
         client = make_client(read_notebook(path), path, timeout)
@@ -111,26 +132,38 @@ def measure(path: Path, timeout: float = 600) -> dict[str, float]:
 
         client.on_cell_execute, client.on_cell_complete = remember_kernel, watch.look
         client.execute()
-    return {"seconds": round(time.perf_counter() - start, 1),
-            "cpu_seconds": round(cpu_seconds_of_children() - before, 1), "peak_mebibytes": round(watch.peak / 1024)}
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(cpu_seconds_of_children() - before, 1),
+        "peak_mebibytes": round(watch.peak / 1024),
+    }
 
 
 def name_of(path: Path) -> str:
     """A notebook's name in the record: "00_start_here", "solutions/00_start_here"."""
     folder = ROOT / "notebooks"
-    return path.relative_to(folder).with_suffix("").as_posix() if path.is_relative_to(folder) else path.stem
+    return (
+        path.relative_to(folder).with_suffix("").as_posix()
+        if path.is_relative_to(folder)
+        else path.stem
+    )
 
 
 def complaints(name: str, cost: dict[str, float], max_seconds: float = MAX_SECONDS) -> list[str]:
     """In what a notebook exceeds its limits."""
     found = [(cost["seconds"], max_seconds, "s"), (cost["peak_mebibytes"], MAX_MEBIBYTES, "MiB")]
-    return [f"{name} takes {value:g} {unit}; at most {limit} {unit} are allowed"
-            for value, limit, unit in found if value > limit]
+    return [
+        f"{name} takes {value:g} {unit}; at most {limit} {unit} are allowed"
+        for value, limit, unit in found
+        if value > limit
+    ]
 
 
 def max_seconds_of(part: dict[str, Any]) -> float:
     """The limit for the notebooks of one part of the record."""
-    by_request = "--precision fp32" in part["command"] and part["hardware"].get("instructions") == "AVX512"
+    by_request = (
+        "--precision fp32" in part["command"] and part["hardware"].get("instructions") == "AVX512"
+    )
     return MAX_SECONDS_BY_REQUEST if by_request else MAX_SECONDS
 
 
@@ -148,21 +181,41 @@ def make_part(costs: dict[str, dict[str, float]], command: str) -> dict[str, Any
     from course_utils.training.hardware import describe
 
     names = ("torch", "transformers", "datasets", "nbclient", "ipykernel")
-    return {"command": command, "date": datetime.date.today().isoformat(), "hardware": describe(),
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
-            "total_seconds": round(sum(cost["seconds"] for cost in costs.values()), 1), "notebooks": costs}
+    return {
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        "hardware": describe(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in names},
+        },
+        "total_seconds": round(sum(cost["seconds"] for cost in costs.values()), 1),
+        "notebooks": costs,
+    }
 
 
 def with_others(part: dict[str, Any], former: dict[str, Any] | None) -> dict[str, Any]:
-    """The former part with these notebooks measured anew. Raises ValueError if it is of another machine."""
-    if former is None or former["hardware"] != part["hardware"] or former["command"] != part["command"]:
-        raise ValueError("--store replaces single notebooks of a record that the same machine made with the same "
-                         "options; measure all of them")
+    """The former part with these notebooks measured anew.
+    Raises ValueError if it is of another machine.
+    """
+    if (
+        former is None
+        or former["hardware"] != part["hardware"]
+        or former["command"] != part["command"]
+    ):
+        raise ValueError(
+            "--store replaces single notebooks of a record that the same machine made with the "
+            "same options; measure all of them"
+        )
     costs = {**former["notebooks"], **part["notebooks"]}
-    return {**part, "notebooks": costs, "total_seconds": round(sum(cost["seconds"] for cost in costs.values()), 1)}
+    return {
+        **part,
+        "notebooks": costs,
+        "total_seconds": round(sum(cost["seconds"] for cost in costs.values()), 1),
+    }
 
 
-# --- the README's table ------------------------------------------------------------------------------------------
+# --- the README's table ---------------------------------------------------------------------------
 
 
 def cells_of(line: str) -> list[str]:
@@ -193,23 +246,33 @@ def in_words(title: str, part: dict[str, Any]) -> str:
 
 
 def with_costs(text: str, record: dict[str, Any]) -> str:
-    """The README with the costs in each row of its table of notebooks; all other cells stay as they are."""
+    """The README with the costs in each row of its table of notebooks;
+    all other cells stay as they are.
+    """
     header, rule, *rows = (line for line in table_block(text).splitlines() if line.startswith("|"))
     places = {cells_of(header).index(title): part for title, part in COLUMNS.items()}
     lines = [header, rule]
     for row in rows:
         cells, link = cells_of(row), re.search(r"\(notebooks/([\w/]+)\.ipynb\)", row)
         if link is None:
-            raise ValueError(f"each row must link to its notebook, as in (notebooks/00_start_here.ipynb); got {row}")
+            raise ValueError(
+                "each row must link to its notebook, "
+                f"as in (notebooks/00_start_here.ipynb); got {row}"
+            )
         for place, part in places.items():
             cells[place] = shown(record.get(part, {}).get("notebooks", {}).get(link[1]))
         lines.append(f"| {' | '.join(cells)} |")
     words = [in_words(title, record[part]) for title, part in COLUMNS.items() if part in record]
-    return replace_block(text, BEGIN, END, "\n".join([BEGIN, *lines, "", "<br>\n".join(words), END])) or text
+    return (
+        replace_block(text, BEGIN, END, "\n".join([BEGIN, *lines, "", "<br>\n".join(words), END]))
+        or text
+    )
 
 
 def update_readme(record: dict[str, Any], readme: Path, *, write: bool) -> bool:
-    """Whether the README's table differs from the record; with `write`, it is brought up to date."""
+    """Whether the README's table differs from the record;
+    with `write`, it is brought up to date.
+    """
     text = readme.read_text(encoding="utf-8")
     wanted = with_costs(text, record)
     if write and wanted != text:
@@ -217,7 +280,7 @@ def update_readme(record: dict[str, Any], readme: Path, *, write: bool) -> bool:
     return wanted != text
 
 
-# --- the command line --------------------------------------------------------------------------------------------
+# --- the command line -----------------------------------------------------------------------------
 
 
 def measure_once(path: Path, timeout: float) -> dict[str, float]:
@@ -233,14 +296,21 @@ def measure_all(paths: list[Path], timeout: float, repeat: int = 1) -> dict[str,
         raise OSError("measuring memory needs /proc, that is Linux")
     os.environ.update(SETTINGS)
     os.environ.pop("OMP_NUM_THREADS", None)  # as a learner runs them
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:MAX_CORES])  # what this process starts inherits it
+    os.sched_setaffinity(
+        0, sorted(os.sched_getaffinity(0))[:MAX_CORES]
+    )  # what this process starts inherits it
     costs = {}
     for path in paths:
         name = name_of(path)
-        cost = min((measure_once(path, timeout) for _ in range(repeat)), key=lambda one: one["seconds"])
+        cost = min(
+            (measure_once(path, timeout) for _ in range(repeat)), key=lambda one: one["seconds"]
+        )
         costs[name] = cost
-        print(f"{name:32}{cost['seconds']:7.1f} s{cost['cpu_seconds']:8.1f} s of CPU{cost['peak_mebibytes']:7.0f} MiB",
-              flush=True)
+        print(
+            f"{name:32}{cost['seconds']:7.1f} s{cost['cpu_seconds']:8.1f} s of "
+            f"CPU{cost['peak_mebibytes']:7.0f} MiB",
+            flush=True,
+        )
     return costs
 
 
@@ -254,9 +324,17 @@ def run(args: argparse.Namespace, readme: Path = ROOT / "README.md", stored: Pat
         command += f" --repeat {args.repeat}" if args.repeat > 1 else ""
         if args.precision:
             os.environ["COURSE_PRECISION"] = args.precision
-        costs = measure_all([path.resolve() for path in args.notebooks] or notebook_paths(), args.timeout, args.repeat)
+        costs = measure_all(
+            [path.resolve() for path in args.notebooks] or notebook_paths(),
+            args.timeout,
+            args.repeat,
+        )
         part = make_part(costs, command)
-        too_much = [words for name, cost in costs.items() for words in complaints(name, cost, max_seconds_of(part))]
+        too_much = [
+            words
+            for name, cost in costs.items()
+            for words in complaints(name, cost, max_seconds_of(part))
+        ]
         print("\n".join(too_much), end="\n" if too_much else "", file=sys.stderr)
         if args.notebooks and not args.store:
             return int(bool(too_much))
@@ -265,23 +343,44 @@ def run(args: argparse.Namespace, readme: Path = ROOT / "README.md", stored: Pat
         stored.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     differs = update_readme(record, readme, write=not args.check)
     if differs:
-        print("README.md differs; run: python scripts/measure_notebooks.py --table" if args.check
-              else "written: README.md")
+        print(
+            "README.md differs; run: python scripts/measure_notebooks.py --table"
+            if args.check
+            else "written: README.md"
+        )
     return int(bool(too_much) or (args.check and differs))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("notebooks", nargs="*", type=Path, help="which ones; all if none is named")
-    parser.add_argument("--store", action="store_true", help="with notebooks named: put their costs into the record")
-    parser.add_argument("--precision", choices=["fp32", "bf16"],
-                        help="train in this precision wherever a notebook leaves the choice to the machine")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N",
-                        help="run each N times and keep the fastest: on a machine that others disturb (1)")
-    parser.add_argument("--table", action="store_true", help="only write the table, from the stored record")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if the table differs")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds that one cell may take (600)")
+    parser.add_argument(
+        "--store", action="store_true", help="with notebooks named: put their costs into the record"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        help="train in this precision wherever a notebook leaves the choice to the machine",
+    )
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run each N times and keep the fastest: on a machine that others disturb (1)",
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="only write the table, from the stored record"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit code 1 if the table differs"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=600, help="seconds that one cell may take (600)"
+    )
     try:
         return run(parser.parse_args(arguments))
     except (ValueError, OSError, CellExecutionError, CellTimeoutError, DeadKernelError) as error:

@@ -1,7 +1,7 @@
 """Run notebooks and store their outputs, normalized: python scripts/run_notebooks.py [NOTEBOOK ...]
 
-Without names: all of them in order, the teaching ones first, then the solutions. Each runs in its own folder.
-A notebook whose cell fails keeps what it had; nothing half-written is ever stored.
+Without names: all of them in order, the teaching ones first, then the solutions. Each runs in its
+own folder. A notebook whose cell fails keeps what it had; nothing half-written is ever stored.
 """
 
 import argparse
@@ -29,7 +29,9 @@ def notebook_paths(root: Path = ROOT) -> list[Path]:
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Read a notebook; a cell without an id gets one that depends on its text alone, the same every time."""
+    """Read a notebook; a cell without an id gets one that depends on its text alone,
+    the same every time.
+    """
     raw = json.loads(path.read_text(encoding="utf-8"))
     seen: set[str] = set()
     for cell in raw["cells"]:
@@ -43,7 +45,9 @@ def _ids(cell: dict) -> Iterator[str]:
     if cell.get("id"):
         yield cell["id"]
     digest = hashlib.sha256("".join(cell["source"]).encode()).hexdigest()
-    yield from (f"{digest[:8]}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 10_000))))
+    yield from (
+        f"{digest[:8]}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 10_000)))
+    )
 
 
 def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -68,7 +72,9 @@ def merge_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Noteboo
 
 def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Drop what differs from run to run and machine to machine; number the code cells from 1."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
+    )
     count = 0
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
@@ -81,16 +87,28 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
-            output.get("data", {}).pop(WIDGET, None)  # a name in one kernel's memory; its text stays
-            if output.output_type == "error":  # the full traceback names files of the machine that ran it
+            output.get("data", {}).pop(
+                WIDGET, None
+            )  # a name in one kernel's memory; its text stays
+            if (
+                output.output_type == "error"
+            ):  # the full traceback names files of the machine that ran it
                 output.traceback = [f"{output.ename}: {output.evalue}"]
     return notebook
 
 
 def make_client(notebook: nbformat.NotebookNode, path: Path, timeout: float) -> NotebookClient:
-    """What runs a notebook in a fresh kernel, in its own folder. A cell may take `timeout` seconds."""
-    return NotebookClient(notebook, timeout=timeout, kernel_name="python3", store_widget_state=False,
-                          record_timing=False, resources={"metadata": {"path": str(path.parent)}})
+    """What runs a notebook in a fresh kernel, in its own folder.
+    A cell may take `timeout` seconds.
+    """
+    return NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
 
 
 def run_notebook(path: Path, timeout: float) -> float:
@@ -106,7 +124,9 @@ def main() -> int:
     """Run the notebooks named on the command line, or all; stop at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("notebooks", nargs="*", type=Path, help="which ones; all if none is named")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds that one cell may take (600)")
+    parser.add_argument(
+        "--timeout", type=float, default=600, help="seconds that one cell may take (600)"
+    )
     args = parser.parse_args()
     # What somebody solved or trained on this machine must not be stored.
     os.environ["COURSE_PROGRESS_FILE"] = os.environ["COURSE_RUNS_DIR"] = ""

@@ -1,4 +1,6 @@
-"""How the set-up runs its commands, and how it ends when somebody ends it. Standard library only."""
+"""How the set-up runs its commands, and how it ends when somebody ends it.
+Standard library only.
+"""
 
 import contextlib
 import os
@@ -34,16 +36,22 @@ class Surroundings:
 
 
 class Signals:
-    """Turns the signals that ask for an end into Stopped, but never while a command is being started."""
+    """Turns the signals that ask for an end into Stopped,
+    but never while a command is being started.
+    """
 
-    NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+    NUMBERS = tuple(
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    )
 
     def __init__(self) -> None:
         self.held = False
         self.pending = 0
 
     def catch(self) -> None:
-        """From here on, a signal raises Stopped. What is ignored on purpose (nohup) stays ignored."""
+        """From here on, a signal raises Stopped.
+        What is ignored on purpose (nohup) stays ignored.
+        """
         for number in self.NUMBERS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self.received)
@@ -54,12 +62,16 @@ class Signals:
             self.pending = self.pending or number
             return
         for each in self.NUMBERS:
-            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
+            signal.signal(
+                each, signal.SIG_IGN
+            )  # a second Ctrl-C must not interrupt the cleaning up
         raise Stopped(number)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Between the birth of a process and the moment when we know its name, it could not be ended."""
+        """Between the birth of a process and the moment when we know its name,
+        it could not be ended.
+        """
         self.held = True
         try:
             yield
@@ -78,6 +90,7 @@ SURROUNDINGS = Surroundings()
 
 def end(process: subprocess.Popen[str]) -> None:
     """End a command and whatever it started, politely at first."""
+
     def send(number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
@@ -93,21 +106,29 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def run(command: list[str | Path], *, quiet: bool = False, timeout: float | None = None,
-        folder: Path | None = None, variables: dict[str, str] | None = None) -> str:
+def run(
+    command: list[str | Path],
+    *,
+    quiet: bool = False,
+    timeout: float | None = None,
+    folder: Path | None = None,
+    variables: dict[str, str] | None = None,
+) -> str:
     """Run a command; returns what it printed if quiet. Raises CalledProcessError if it fails.
 
-    Each command leads a session of its own, so that Ctrl-C reaches only this script, which then ends the command
-    with all its children: one message instead of one from each. If this script is killed, nothing ends the command;
-    it then still holds the lock that it inherited (see setup_stamp.alone).
+    Each command leads a session of its own, so that Ctrl-C reaches only this script, which then
+    ends the command with all its children: one message instead of one from each. If this script is
+    killed, nothing ends the command; it then still holds the lock that it inherited (see
+    setup_stamp.alone).
     """
     kept = subprocess.PIPE if quiet else None
     inherited = {"pass_fds": SURROUNDINGS.descriptors, "start_new_session": True} if POSIX else {}
     environment = os.environ | SURROUNDINGS.variables() | (variables or {})
     sys.stdout.flush()
     with SIGNALS.hold():
-        process = subprocess.Popen(command, text=True, stdout=kept, stderr=kept, cwd=folder, env=environment,
-                                   **inherited)
+        process = subprocess.Popen(
+            command, text=True, stdout=kept, stderr=kept, cwd=folder, env=environment, **inherited
+        )
     try:
         SIGNALS.deliver()
         printed, complaints = process.communicate(timeout=timeout)

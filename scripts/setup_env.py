@@ -1,16 +1,19 @@
 """Create or update .venv, with everything that the course needs: python scripts/setup_env.py
 
-make calls this before each target; where there is no make (Windows), call it yourself. Standard library only.
-Up to date, it does nothing. It brings .venv up to date when requirements.lock or pyproject.toml changed, carries on
-where an earlier run was ended, and mends .venv if a package is missing. Two at once wait for each other.
+make calls this before each target; where there is no make (Windows), call it yourself. Standard
+library only. Up to date, it does nothing. It brings .venv up to date when requirements.lock or
+pyproject.toml changed, carries on where an earlier run was ended, and mends .venv if a package is
+missing. Two at once wait for each other.
 
 torch is the one package that is not in the lock, since every kind of machine has its own build. The
 environment variable TORCH chooses it:
-  (not set)            a torch that is already there, in .venv or for the Python that runs this; else the
-                       pinned one: on Linux the CPU build, or with a GPU in sight the build for that
+  (not set)            a torch that is already there, in .venv or for the Python that runs this;
+                       else the pinned one: on Linux the CPU build, or with a GPU in sight the build
+                       for that
   TORCH=installed      a torch that is already there; an error if there is none
   TORCH=cpu            the CPU build of the pinned one, also with a GPU
-  TORCH=any            the pinned one in whatever build pip chooses: on Linux with CUDA, gigabytes of it
+  TORCH=any            the pinned one in whatever build pip chooses: on Linux with CUDA, gigabytes
+                       of it
   TORCH="torch==X ..." what to hand to "pip install", an --index-url included
 .venv remembers the choice until another one is made.
 """
@@ -20,7 +23,8 @@ import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - said in words here, before newer syntax fails
     raise SystemExit(
-        f"Words to BERT needs Python 3.11 or newer, but {sys.executable} is {sys.version.split()[0]}.\n"
+        f"Words to BERT needs Python 3.11 or newer, but {sys.executable} is "
+        f"{sys.version.split()[0]}.\n"
         "Install a newer one (python.org), or name one that you have: make lab PYTHON=python3.12"
     )
 if __name__ == "__main__":
@@ -45,8 +49,23 @@ ROOT = Path(__file__).resolve().parent.parent
 PINNED_TORCH = setup_torch.PINNED
 PROJECT = "words-to-bert"
 # Whatever else is missing or broken, one of these does not import.
-IMPORTED = ("torch", "transformers", "datasets", "tokenizers", "accelerate", "safetensors", "numpy", "scipy", "pyarrow",
-            "sklearn", "matplotlib.pyplot", "jupyterlab", "ipykernel", "ipywidgets", "course_utils")
+IMPORTED = (
+    "torch",
+    "transformers",
+    "datasets",
+    "tokenizers",
+    "accelerate",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "sklearn",
+    "matplotlib.pyplot",
+    "jupyterlab",
+    "ipykernel",
+    "ipywidgets",
+    "course_utils",
+)
 
 
 def venv_python(venv: Path) -> Path:
@@ -69,7 +88,8 @@ def fingerprint(root: Path) -> str:
 
 
 def is_ready(venv: Path, wanted: str, pins: str) -> bool:
-    """True if the last set-up finished, with these pins and this choice of torch, and nothing has gone since.
+    """True if the last set-up finished, with these pins and this choice of torch,
+    and nothing has gone since.
 
     Only looks: it must work in a .venv that others share read-only, and while another set-up runs.
     """
@@ -78,7 +98,9 @@ def is_ready(venv: Path, wanted: str, pins: str) -> bool:
         return False
     if wanted not in ("", setup_torch.INSTALLED, state.get("torch")):
         return False
-    python = venv_python(venv)  # where it points to changes when the Python below is replaced by another version
+    python = venv_python(
+        venv
+    )  # where it points to changes when the Python below is replaced by another version
     if not python.exists() or os.path.realpath(python) != state.get("python"):
         return False
     if state["torch"] == setup_torch.OUTSIDE and not setup_torch.linked(venv / state["site"]):
@@ -90,7 +112,9 @@ def is_ready(venv: Path, wanted: str, pins: str) -> bool:
 def pinned(root: Path) -> frozenset[str]:
     """The names in the lock."""
     lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return frozenset(stamp.normal(line.split("==")[0]) for line in lines if re.match(r"[\w.-]+==", line))
+    return frozenset(
+        stamp.normal(line.split("==")[0]) for line in lines if re.match(r"[\w.-]+==", line)
+    )
 
 
 def is_ours(name: str, root: Path) -> bool:
@@ -99,10 +123,11 @@ def is_ours(name: str, root: Path) -> bool:
 
 
 def create(venv: Path, torch: str = "") -> None:
-    """Make an empty virtual environment; whatever was there before is removed, except the stamp and the lock.
+    """Make an empty virtual environment; whatever was there before is removed,
+    except the stamp and the lock.
 
-    The stamp comes first and outlives it: Python stands in the folder some seconds before pip does. It also keeps
-    the choice of torch.
+    The stamp comes first and outlives it: Python stands in the folder some seconds before pip does.
+    It also keeps the choice of torch.
     """
     print(f"Creating {venv.name} with Python {sys.version.split()[0]} ...", flush=True)
     stamp.write_state(venv, stamp.CREATING, torch=torch)
@@ -111,14 +136,20 @@ def create(venv: Path, torch: str = "") -> None:
         setup_commands.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", venv])
     except subprocess.CalledProcessError as error:
         if importlib.util.find_spec("ensurepip") is None:
-            raise SystemExit("Python could not make a virtual environment (see above). On Debian and Ubuntu "
-                             "that needs a package of its own: sudo apt install python3-venv") from error
-        raise SystemExit("Python could not make a virtual environment; its own message stands above. "
-                         "Once mended (disk full?), run the same command again.") from error
+            raise SystemExit(
+                "Python could not make a virtual environment (see above). On Debian and Ubuntu "
+                "that needs a package of its own: sudo apt install python3-venv"
+            ) from error
+        raise SystemExit(
+            "Python could not make a virtual environment; its own message stands above. "
+            "Once mended (disk full?), run the same command again."
+        ) from error
 
 
 def usable(venv: Path, phase: str) -> Path | None:
-    """The site-packages of .venv; None if it has to be made anew: half made, does not import, or has no whole pip."""
+    """The site-packages of .venv; None if it has to be made anew: half made, does not import,
+    or has no whole pip.
+    """
     if phase in (stamp.CREATING, stamp.BROKEN) or not venv_python(venv).exists():
         return None
     try:
@@ -130,12 +161,18 @@ def usable(venv: Path, phase: str) -> Path | None:
 
 
 def clean_up(site: Path, root: Path, installed: dict[str, list[str]]) -> None:
-    """Forget each package that is gone or there only in part, so that pip installs it as if it had never been."""
+    """Forget each package that is gone or there only in part,
+    so that pip installs it as if it had never been.
+    """
     stamp.sweep(site)
-    lost = stamp.missing(site, {name: kept for name, kept in installed.items() if is_ours(name, root)})
+    lost = stamp.missing(
+        site, {name: kept for name, kept in installed.items() if is_ours(name, root)}
+    )
     broken = sorted({*lost, *stamp.damaged(site, lambda name: is_ours(name, root))})
     if broken:
-        print(f"Missing or incomplete in .venv: {', '.join(broken)}. Installing again ...", flush=True)
+        print(
+            f"Missing or incomplete in .venv: {', '.join(broken)}. Installing again ...", flush=True
+        )
     if any(stamp.WITH_TORCH.match(name) for name in broken):
         broken.append("torch")  # what came with torch comes back with torch
     for name in broken:
@@ -143,7 +180,8 @@ def clean_up(site: Path, root: Path, installed: dict[str, list[str]]) -> None:
 
 
 def install(venv: Path, site: Path, choice: str, previous: str, root: Path) -> None:
-    """Install the lock, torch, and the project itself. The lock is complete: pip has nothing to resolve.
+    """Install the lock, torch, and the project itself.
+    The lock is complete: pip has nothing to resolve.
 
     torch comes second: the lock brings the uv that finds its build, and what the CPU build needs.
     """
@@ -161,11 +199,16 @@ def try_out(venv: Path) -> None:
     print("Trying it out ...", flush=True)
     # -P: without the current folder, so that course_utils is found as a notebook finds it.
     check = f"import {', '.join(IMPORTED)}\nprint('Ready, with torch', torch.__version__)"
-    print(setup_commands.run([venv_python(venv), "-P", "-c", check], quiet=True).splitlines()[-1], flush=True)
+    print(
+        setup_commands.run([venv_python(venv), "-P", "-c", check], quiet=True).splitlines()[-1],
+        flush=True,
+    )
 
 
 def bring_up_to_date(root: Path, venv: Path, wanted: str, pins: str) -> dict[str, object]:
-    """Install whatever is missing; returns what the stamp should say then. Until then it says how far this came."""
+    """Install whatever is missing; returns what the stamp should say then.
+    Until then it says how far this came.
+    """
     state = stamp.read_state(venv)
     previous = state.get("torch", "")
     site = usable(venv, state.get("phase", ""))
@@ -186,19 +229,28 @@ def bring_up_to_date(root: Path, venv: Path, wanted: str, pins: str) -> dict[str
     except subprocess.CalledProcessError as error:
         stamp.write_state(venv, phase, torch=choice, pins=pins)
         raise SystemExit(explain(error, phase)) from None
-    return {"torch": choice, "pins": pins, "site": os.path.relpath(site, venv),
-            "python": os.path.realpath(venv_python(venv)),
-            "installed": stamp.inventory(site, lambda name: is_ours(name, root))}
+    return {
+        "torch": choice,
+        "pins": pins,
+        "site": os.path.relpath(site, venv),
+        "python": os.path.realpath(venv_python(venv)),
+        "installed": stamp.inventory(site, lambda name: is_ours(name, root)),
+    }
 
 
 def explain(error: subprocess.CalledProcessError, phase: str) -> str:
     """What failed, and what to do."""
     if phase == stamp.BROKEN:
-        return (f"{error.stderr or ''}\nEverything is installed, but it does not import; the reason stands above.\n"
-                "Run the same command again: it makes .venv anew.")
-    return (f"{error.stderr or ''}\nThe set-up failed at: {shlex.join(map(str, error.cmd))}\n"
-            "Its own message stands above. Once mended (network? disk full?), run the same command again: "
-            "it carries on.")
+        return (
+            f"{error.stderr or ''}\n"
+            "Everything is installed, but it does not import; the reason stands above.\n"
+            "Run the same command again: it makes .venv anew."
+        )
+    return (
+        f"{error.stderr or ''}\nThe set-up failed at: {shlex.join(map(str, error.cmd))}\n"
+        "Its own message stands above. Once mended (network? disk full?), run the same command "
+        "again: it carries on."
+    )
 
 
 def set_up(root: Path, wanted: str) -> None:
@@ -240,8 +292,11 @@ def main() -> int:
         print("Stopped. Run the same command again to go on.", file=sys.stderr)
         return 128 + stopped.number
     except OSError as error:
-        print(f"The set-up could not go on: {error}\nOnce mended (disk full? a folder that belongs to another user? "
-              "a program that still uses .venv?), run the same command again.", file=sys.stderr)
+        print(
+            f"The set-up could not go on: {error}\nOnce mended (disk full? a folder that belongs "
+            "to another user? a program that still uses .venv?), run the same command again.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

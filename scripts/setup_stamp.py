@@ -1,4 +1,5 @@
-"""What the set-up remembers in .venv, what it finds there, and how two set-ups keep out of each other's way.
+"""What the set-up remembers in .venv, what it finds there,
+and how two set-ups keep out of each other's way.
 
 Standard library only: this runs before .venv exists.
 """
@@ -24,8 +25,10 @@ else:
 
 STATE = "setup.json"  # in .venv: how far the set-up came, and with what
 LOCK = "setup.lock"  # in .venv: held by the set-up that is running
-WORK = "setup.tmp"  # in .venv: for temporary files, so that those of a killed pip are found and removed
-# How far it came. After CREATING and BROKEN, .venv is made anew; after the others, it is mended in place.
+# in .venv: for temporary files, so that those of a killed pip are found and removed
+WORK = "setup.tmp"
+# How far it came. After CREATING and BROKEN, .venv is made anew; after the others, it is mended in
+# place.
 CREATING, INSTALLING, FAILED, BROKEN, READY = "creating", "installing", "failed", "broken", "ready"
 # torch's own dependencies on a GPU are in no lock; whoever brings torch brings them.
 WITH_TORCH = re.compile(r"torch$|nvidia-|cuda-|triton|pytorch-triton")
@@ -49,7 +52,9 @@ def write_state(venv: Path, phase: str, **more: object) -> None:
 
 
 def empty(venv: Path) -> None:
-    """Remove everything but what the set-up itself needs. The stamp above all: it must outlive an interruption."""
+    """Remove everything but what the set-up itself needs.
+    The stamp above all: it must outlive an interruption.
+    """
     for child in venv.iterdir():
         if child.name in (STATE, LOCK, WORK):
             continue
@@ -59,13 +64,15 @@ def empty(venv: Path) -> None:
             child.unlink()
 
 
-# --- one at a time ----------------------------------------------------------------------------------------------------
+# --- one at a time --------------------------------------------------------------------------------
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the lock if it is free. It belongs to the open file, so the system frees it however its holder ends.
+    """Take the lock if it is free. It belongs to the open file,
+    so the system frees it however its holder ends.
 
-    filelock does the same in more ways, but it comes from the package index, and here .venv does not exist yet.
+    filelock does the same in more ways, but it comes from the package index, and here .venv does
+    not exist yet.
     """
     try:
         if os.name == "nt":
@@ -82,9 +89,10 @@ def try_lock(descriptor: int) -> bool:
 def alone(venv: Path, pause: float = 0.2) -> Iterator[int]:
     """Wait until no other set-up works on this .venv; yields the descriptor that holds the lock.
 
-    The set-up's commands inherit the descriptor, and the lock with it (not on Windows, which cannot). So a pip that
-    outlives a killed set-up keeps the lock until it has ended too: the next set-up waits for it instead of writing
-    to the same files. A lock file that nobody holds means nothing and is left lying.
+    The set-up's commands inherit the descriptor, and the lock with it (not on Windows, which
+    cannot). So a pip that outlives a killed set-up keeps the lock until it has ended too: the next
+    set-up waits for it instead of writing to the same files. A lock file that nobody holds means
+    nothing and is left lying.
     """
     told = False
     while True:
@@ -95,7 +103,11 @@ def alone(venv: Path, pause: float = 0.2) -> Iterator[int]:
                 if not told:
                     told = True
                     state = read_state(venv)
-                    since = f" (since {state['since']})" if state.get("phase") in (CREATING, INSTALLING) else ""
+                    since = (
+                        f" (since {state['since']})"
+                        if state.get("phase") in (CREATING, INSTALLING)
+                        else ""
+                    )
                     print(f"Another set-up is running{since}; waiting for it ...", flush=True)
                 time.sleep(pause)
             if is_the_lock(descriptor, venv):
@@ -106,7 +118,9 @@ def alone(venv: Path, pause: float = 0.2) -> Iterator[int]:
 
 
 def is_the_lock(descriptor: int, venv: Path) -> bool:
-    """False if the folder was removed (make clean) while we waited: then we hold the lock of nothing."""
+    """False if the folder was removed (make clean) while we waited: then we hold
+    the lock of nothing.
+    """
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(venv / LOCK))
     except FileNotFoundError:
@@ -115,7 +129,9 @@ def is_the_lock(descriptor: int, venv: Path) -> bool:
 
 @contextlib.contextmanager
 def surroundings(venv: Path, lock: int) -> Iterator[None]:
-    """Let each command inherit the lock, and keep its temporary files here, where no killed pip can litter /tmp."""
+    """Let each command inherit the lock, and keep its temporary files here,
+    where no killed pip can litter /tmp.
+    """
     given, work = setup_commands.SURROUNDINGS, venv / WORK
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
@@ -127,7 +143,7 @@ def surroundings(venv: Path, lock: int) -> Iterator[None]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-# --- what is installed ------------------------------------------------------------------------------------------------
+# --- what is installed ----------------------------------------------------------------------------
 
 
 def normal(name: str) -> str:
@@ -141,7 +157,9 @@ def owner(entry: str) -> str:
 
 
 def records(site: Path) -> dict[str, list[Path]]:
-    """The dist-info folders in site-packages, by distribution. More than one: an upgrade was interrupted."""
+    """The dist-info folders in site-packages, by distribution.
+    More than one: an upgrade was interrupted.
+    """
     found: dict[str, list[Path]] = {}
     for entry in sorted(os.listdir(site)) if site.is_dir() else []:
         if owner(entry):
@@ -150,14 +168,17 @@ def records(site: Path) -> dict[str, list[Path]]:
 
 
 def files(info: Path) -> list[tuple[Path, int | None]] | None:
-    """The files of one distribution with their sizes; None if it has no list of them, as after an interrupted pip."""
+    """The files of one distribution with their sizes; None if it has no list of them,
+    as after an interrupted pip.
+    """
     try:
         lines = (info / "RECORD").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     if not lines or not (info / "METADATA").exists():
         return None
-    # A line is a path, a hash and a size. What pip compiled has neither hash nor size, and does not matter.
+    # A line is a path, a hash and a size. What pip compiled has neither hash nor size, and does not
+    # matter.
     listed = [row for row in csv.reader(lines) if len(row) == 3 and not row[0].endswith(".pyc")]
     return [(info.parent / path, int(size) if size else None) for path, _, size in listed]
 
@@ -179,12 +200,17 @@ def is_whole(info: Path) -> bool:
 
 def damaged(site: Path, ours: Callable[[str], bool]) -> list[str]:
     """Which of our distributions are there, but not whole."""
-    return [name for name, infos in records(site).items()
-            if ours(name) and (len(infos) > 1 or not is_whole(infos[0]))]
+    return [
+        name
+        for name, infos in records(site).items()
+        if ours(name) and (len(infos) > 1 or not is_whole(infos[0]))
+    ]
 
 
 def forget(site: Path, name: str) -> None:
-    """Remove what is left of a distribution. pip cannot: to uninstall, it wants everything that it installed."""
+    """Remove what is left of a distribution. pip cannot: to uninstall,
+    it wants everything that it installed.
+    """
     for info in records(site).get(name, []):
         for file, _ in files(info) or []:
             if ".." not in file.parts:  # the commands in bin/ are simply overwritten
@@ -193,13 +219,16 @@ def forget(site: Path, name: str) -> None:
 
 
 def sweep(site: Path) -> None:
-    """Remove the folders ("~orch") into which an interrupted pip had put away what it wanted to replace."""
+    """Remove the folders ("~orch") into which an interrupted pip had put away what
+    it wanted to replace.
+    """
     for leftover in site.glob("~*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
 def inventory(site: Path, ours: Callable[[str], bool]) -> dict[str, list[str]]:
-    """For each of our distributions its dist-info folder, and one file of every folder that it has in site-packages.
+    """For each of our distributions its dist-info folder, and one file of every folder that it
+    has in site-packages.
 
     These few hundred names can be looked for in milliseconds at every later run.
     """
@@ -219,7 +248,9 @@ def inventory(site: Path, ours: Callable[[str], bool]) -> dict[str, list[str]]:
 
 
 def missing(site: Path, kept: dict[str, list[str]]) -> list[str]:
-    """Which distributions of the inventory are gone, whole or in part. One that you replaced yourself is not."""
+    """Which distributions of the inventory are gone, whole or in part.
+    One that you replaced yourself is not.
+    """
     try:
         present = set(os.listdir(site))
     except OSError:
@@ -228,7 +259,10 @@ def missing(site: Path, kept: dict[str, list[str]]) -> list[str]:
     gone = []
     for name, (info, *samples) in kept.items():
         if info in present:
-            lost = any(file not in present if "/" not in file else not os.path.exists(site / file) for file in samples)
+            lost = any(
+                file not in present if "/" not in file else not os.path.exists(site / file)
+                for file in samples
+            )
         else:
             lost = name not in owners
         if lost:

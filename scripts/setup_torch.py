@@ -1,7 +1,8 @@
 """Which torch the set-up takes, and where from. Standard library only; uv is .venv's own.
 
-torch is published in one build for every kind of machine. The one that plain pip takes on Linux holds CUDA, some
-gigabytes of it, whether there is a GPU or not. uv knows where each build lies (--torch-backend); no address is needed.
+torch is published in one build for every kind of machine. The one that plain pip takes on Linux
+holds CUDA, some gigabytes of it, whether there is a GPU or not. uv knows where each build lies
+(--torch-backend); no address is needed.
 """
 
 import importlib.util
@@ -18,14 +19,20 @@ import setup_commands
 from setup_stamp import WITH_TORCH, normal, records
 
 PINNED = "torch==2.13.0"
-CPU, ANY, INSTALLED = "cpu", "any", "installed"  # the words that TORCH may be, other than arguments of pip
+CPU, ANY, INSTALLED = (
+    "cpu",
+    "any",
+    "installed",
+)  # the words that TORCH may be, other than arguments of pip
 BY_PIN = "the pin "  # before the pin of that day: nobody chose, so a new pin replaces it
 IN_VENV = "already in .venv"  # the two choices that need no installing
 OUTSIDE = "already outside .venv"
 LINK = "torch_outside.pth"  # in .venv's site-packages: the folder of a torch installed elsewhere
 NVIDIA, AMD, NO_GPU = "NVIDIA GPU", "AMD GPU", "No GPU"
-SIZES = "about 2.7 GB to download, 5.7 GB on disk"  # of the build with CUDA and the packages that it needs
-# Until the index with the builds answers. After that, uv's own patience holds, which suits a slow download.
+# of the build with CUDA and the packages that it needs
+SIZES = "about 2.7 GB to download, 5.7 GB on disk"
+# Until the index with the builds answers. After that, uv's own patience holds, which suits a slow
+# download.
 REACH = {"UV_HTTP_RETRIES": "1", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_TIMEOUT": "15"}
 REACH_SECONDS = 30.0
 PLAN_SECONDS = 120.0
@@ -36,7 +43,9 @@ def answers(command: list[str]) -> str:
     """What a program of the machine prints; empty if it fails, hangs, or is not there."""
     program = shutil.which(command[0])
     try:
-        return setup_commands.run([program, *command[1:]], quiet=True, timeout=20) if program else ""
+        return (
+            setup_commands.run([program, *command[1:]], quiet=True, timeout=20) if program else ""
+        )
     except (subprocess.SubprocessError, OSError):
         return ""
 
@@ -51,7 +60,7 @@ def gpu() -> str:
     return NO_GPU
 
 
-# --- the choice -------------------------------------------------------------------------------------------------------
+# --- the choice -----------------------------------------------------------------------------------
 
 
 def accepted(version: str, root: Path) -> bool:
@@ -72,7 +81,9 @@ def in_venv(site: Path, root: Path) -> str:
 
 
 def outside(venv: Path, root: Path) -> Path | None:
-    """The folder from which the Python that runs this imports torch; None without a torch that will do."""
+    """The folder from which the Python that runs this imports torch;
+    None without a torch that will do.
+    """
     from importlib import metadata
 
     spec = importlib.util.find_spec("torch")
@@ -82,13 +93,17 @@ def outside(venv: Path, root: Path) -> Path | None:
     if venv in folder.parents:
         return None
     if not accepted(version, root):
-        print(f"torch {version} in {folder} is outside the range of pyproject.toml; leaving it alone.")
+        print(
+            f"torch {version} in {folder} is outside the range of pyproject.toml; leaving it alone."
+        )
         return None
     return folder
 
 
 def choose(wanted: str, remembered: str, venv: Path, site: Path, root: Path) -> str:
-    """Which torch to use: the one asked for, the one chosen before, one that is there, or the pinned one."""
+    """Which torch to use: the one asked for, the one chosen before, one that is there,
+    or the pinned one.
+    """
     if wanted not in ("", INSTALLED):
         return wanted
     here = in_venv(site, root)
@@ -101,13 +116,17 @@ def choose(wanted: str, remembered: str, venv: Path, site: Path, root: Path) -> 
     if not here and outside(venv, root):
         return OUTSIDE
     if wanted == INSTALLED:
-        raise SystemExit("TORCH=installed, but there is no torch that will do, neither in .venv nor for "
-                         f"{sys.executable}. Install one first, or leave TORCH out.")
+        raise SystemExit(
+            "TORCH=installed, but there is no torch that will do, neither in .venv nor for "
+            f"{sys.executable}. Install one first, or leave TORCH out."
+        )
     return BY_PIN + PINNED
 
 
 def linked(site: Path) -> Path | None:
-    """The folder of the torch outside that .venv uses; None if it uses none, or if that torch is gone."""
+    """The folder of the torch outside that .venv uses;
+    None if it uses none, or if that torch is gone.
+    """
     try:
         folder = Path((site / LINK).read_text(encoding="utf-8").strip())
     except OSError:
@@ -115,7 +134,7 @@ def linked(site: Path) -> Path | None:
     return folder if (folder / "torch" / "__init__.py").exists() else None
 
 
-# --- bringing it ------------------------------------------------------------------------------------------------------
+# --- bringing it ----------------------------------------------------------------------------------
 
 
 def install(choice: str, previous: str, python: Path, venv: Path, site: Path, root: Path) -> None:
@@ -124,7 +143,10 @@ def install(choice: str, previous: str, python: Path, venv: Path, site: Path, ro
     if choice == OUTSIDE:
         folder = linked(site) or outside(venv, root)
         if folder is None:
-            raise SystemExit(f"The torch outside .venv is gone from {sys.executable}. Run the same command again.")
+            raise SystemExit(
+                f"The torch outside .venv is gone from {sys.executable}. "
+                "Run the same command again."
+            )
         link.write_text(f"{folder}\n", encoding="utf-8")
         print(f"Using the torch in {folder}.", flush=True)
         return
@@ -156,16 +178,29 @@ def install_pinned(choice: str, python: Path) -> None:
             return
         refuse_cuda(f"{PINNED} without CUDA", python)
     elif choice != CPU and (linux or (WINDOWS and seen == NVIDIA)):
-        say(f"{seen} in sight", f"installing {PINNED} in the build for its driver (some gigabytes to download)")
+        say(
+            f"{seen} in sight",
+            f"installing {PINNED} in the build for its driver (some gigabytes to download)",
+        )
         if by_uv("auto", python):
             return
         if seen == AMD:
             refuse_cuda(f"{PINNED} for an AMD GPU", python)
         else:
-            say("Instead", f"installing the {'CPU build' if WINDOWS else 'CUDA build'} of {PINNED} that pip has")
+            say(
+                "Instead",
+                f"installing the {'CPU build' if WINDOWS else 'CUDA build'} of "
+                f"{PINNED} that pip has",
+            )
     else:
-        say("macOS" if sys.platform == "darwin" else "No NVIDIA GPU" if choice != CPU else "TORCH=cpu",
-            f"installing {PINNED}, which pip has in the right build")
+        say(
+            "macOS"
+            if sys.platform == "darwin"
+            else "No NVIDIA GPU"
+            if choice != CPU
+            else "TORCH=cpu",
+            f"installing {PINNED}, which pip has in the right build",
+        )
     setup_commands.run([python, "-m", "pip", "install", PINNED])
 
 
@@ -175,23 +210,46 @@ def say(why: str, what: str) -> None:
 
 
 def by_uv(backend: str, python: Path) -> bool:
-    """Install the pinned torch in the build that uv knows for this backend; False if it cannot get at one."""
-    command = [python, "-m", "uv", "pip", "install", "--python", python, "--torch-backend", backend, PINNED]
+    """Install the pinned torch in the build that uv knows for this backend;
+    False if it cannot get at one.
+    """
+    command = [
+        python,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--torch-backend",
+        backend,
+        PINNED,
+    ]
     if backend == "cpu":
         command.append("--no-deps")  # the lock, which came before, holds what the CPU build needs
-    # Not below the course's folder: uv would read there, in pyproject.toml, that torch needs no more than on a CPU.
+    # Not below the course's folder: uv would read there, in pyproject.toml, that torch needs no
+    # more than on a CPU.
     top = Path(python.anchor)
     try:
-        setup_commands.run([*command, "--dry-run"], quiet=True, timeout=REACH_SECONDS, folder=top, variables=REACH)
+        setup_commands.run(
+            [*command, "--dry-run"], quiet=True, timeout=REACH_SECONDS, folder=top, variables=REACH
+        )
     except subprocess.TimeoutExpired:
         reason = f"no answer in {REACH_SECONDS:.0f} s"
     except subprocess.CalledProcessError as error:
         lines = [line.strip() for line in (error.stderr or "").splitlines()]
-        reason = next((line for line in lines if re.match(r"error:|×", line)), f"uv ended with {error.returncode}")
+        reason = next(
+            (line for line in lines if re.match(r"error:|×", line)),
+            f"uv ended with {error.returncode}",
+        )
     else:
         setup_commands.run(command, folder=top)
         return True
-    print(f"The index of torch's builds cannot be used from here ({reason}). Looking at what pip has ...", flush=True)
+    print(
+        f"The index of torch's builds cannot be used from here ({reason}). "
+        "Looking at what pip has ...",
+        flush=True,
+    )
     return False
 
 
@@ -201,26 +259,31 @@ def refuse_cuda(wanted: str, python: Path) -> None:
     if not unwanted:
         return
     raise SystemExit(
-        f"{wanted} could not be had: the index of torch's builds cannot be reached (see above), and pip would bring "
-        f"the build with CUDA, {SIZES}.\n"
+        f"{wanted} could not be had: the index of torch's builds cannot be reached (see above), "
+        f"and pip would bring the build with CUDA, {SIZES}.\n"
         "Run the same command again when the network allows it; what is installed so far stays.\n"
         "Or take the build with CUDA, which runs without a GPU too: make lab TORCH=any\n"
-        "Or name a build that you can reach, with whatever https://pytorch.org/get-started/locally shows after "
-        '"pip install": make lab TORCH="torch --index-url ..."'
+        "Or name a build that you can reach, with whatever https://pytorch.org/get-started/locally "
+        'shows after "pip install": make lab TORCH="torch --index-url ..."'
     )
 
 
 def planned(python: Path) -> bool:
-    """True if CUDA would come with the pinned torch, or if pip cannot say without fetching everything.
+    """True if CUDA would come with the pinned torch,
+    or if pip cannot say without fetching everything.
 
-    pip reads only the description of each package for this (since 25.3; the lock brings such a pip), if the index
-    has it; where it does not, the wheels themselves would be fetched, and the time limit ends that.
+    pip reads only the description of each package for this (since 25.3; the lock brings such a
+    pip), if the index has it; where it does not, the wheels themselves would be fetched, and the
+    time limit ends that.
     """
     work = setup_commands.SURROUNDINGS.work or Path.cwd()
     report = work / "plan.json"
     try:
-        setup_commands.run([python, "-m", "pip", "install", "--dry-run", "--quiet", "--report", report, PINNED],
-                           quiet=True, timeout=PLAN_SECONDS)
+        setup_commands.run(
+            [python, "-m", "pip", "install", "--dry-run", "--quiet", "--report", report, PINNED],
+            quiet=True,
+            timeout=PLAN_SECONDS,
+        )
     except subprocess.TimeoutExpired:
         return True
     found = json.loads(report.read_text(encoding="utf-8"))["install"]

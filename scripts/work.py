@@ -1,15 +1,19 @@
 """Copy the notebooks into work/, where they are yours to change: python scripts/work.py
 
-make work calls this; run it again after each "git pull". Git ignores work/, so your changes never stop a pull.
-Standard library only. Nothing is ever deleted, and nothing that you wrote is overwritten:
-  a notebook that is not in work/            is copied (delete your copy to start that notebook over)
+make work calls this; run it again after each "git pull". Git ignores work/, so your changes never
+stop a pull. Standard library only. Nothing is ever deleted, and nothing that you wrote is
+overwritten:
+  a notebook that is not in work/            is copied (delete your copy to start that notebook
+                                             over)
   one that you have not written in           is replaced by the course's new version
-  one that you have written in               stays; a new version of the course's is put beside it, as
-                                             NN_topic.new.ipynb, once; delete that file when you have read it
+  one that you have written in               stays; a new version of the course's is put beside it,
+                                             as NN_topic.new.ipynb, once; delete that file when you
+                                             have read it
 
-"Written in" means the text of the cells: code, prose and pasted pictures. Running a notebook and saving it changes
-outputs and numbers only. Such a copy keeps its outputs as long as the course's cells are the same, and is replaced
-when the course has changed them: run it again to get new outputs.
+"Written in" means the text of the cells: code, prose and pasted pictures. Running a notebook and
+saving it changes outputs and numbers only. Such a copy keeps its outputs as long as the course's
+cells are the same, and is replaced when the course has changed them: run it again to get new
+outputs.
 
 work/.origin.json remembers for each copy the version of the course that it came from.
 """
@@ -24,10 +28,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORD = ".origin.json"  # in work/: {path of a copy within work/: {"file": sha256, "cells": sha256}}
+RECORD = (
+    ".origin.json"  # in work/: {path of a copy within work/: {"file": sha256, "cells": sha256}}
+)
 
 ADDED, UPDATED, UNCHANGED, YOURS, BESIDE, WAITING, BLOCKED = (
-    "added", "updated", "unchanged", "yours", "beside", "waiting", "blocked")
+    "added",
+    "updated",
+    "unchanged",
+    "yours",
+    "beside",
+    "waiting",
+    "blocked",
+)
 
 
 class WorkError(Exception):
@@ -36,7 +49,9 @@ class WorkError(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a notebook, known by two hashes: of the whole file, and of what its cells say."""
+    """One version of a notebook, known by two hashes: of the whole file,
+    and of what its cells say.
+    """
 
     file: str
     cells: str
@@ -45,15 +60,19 @@ class Version:
     def of(cls, content: bytes) -> "Version":
         """The version that a file's content is. Raises ValueError if it is no notebook."""
         try:
-            cells = [[cell["cell_type"], "".join(cell["source"]), cell.get("attachments", {})]
-                     for cell in json.loads(content)["cells"]]
+            cells = [
+                [cell["cell_type"], "".join(cell["source"]), cell.get("attachments", {})]
+                for cell in json.loads(content)["cells"]
+            ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a notebook ({type(error).__name__}: {error})") from None
         text = json.dumps(cells, sort_keys=True).encode()
         return cls(hashlib.sha256(content).hexdigest(), hashlib.sha256(text).hexdigest())
 
     def wrote(self, content: bytes) -> bool:
-        """Whether somebody has written in this version since: `content` says something else in its cells."""
+        """Whether somebody has written in this version since: `content` says
+        something else in its cells.
+        """
         if hashlib.sha256(content).hexdigest() == self.file:
             return False
         try:
@@ -66,8 +85,8 @@ class Version:
 class Step:
     """What is to be done with one file of work/.
 
-    name: its path within work/; outcome: one of the words above; content: what to write, None if nothing;
-    version: what to remember, None to leave the record as it is.
+    name: its path within work/; outcome: one of the words above; content: what to write, None if
+    nothing; version: what to remember, None to leave the record as it is.
     """
 
     name: str
@@ -77,26 +96,43 @@ class Step:
 
 
 def read_course(root: Path) -> dict[str, bytes]:
-    """The course's notebooks by their path within notebooks/, solutions included. Raises WorkError."""
+    """The course's notebooks by their path within notebooks/, solutions included.
+    Raises WorkError.
+    """
     folder = root / "notebooks"
-    files = [file for pattern in ("*.ipynb", "solutions/*.ipynb") for file in sorted(folder.glob(pattern))
-             if not file.name.startswith(".")]
+    files = [
+        file
+        for pattern in ("*.ipynb", "solutions/*.ipynb")
+        for file in sorted(folder.glob(pattern))
+        if not file.name.startswith(".")
+    ]
     if not files:
-        raise WorkError(f"{folder} holds no notebooks. Fetch the course again: git clone, or git checkout notebooks")
+        raise WorkError(
+            f"{folder} holds no notebooks. Fetch the course again: git clone, "
+            "or git checkout notebooks"
+        )
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def read_record(work: Path) -> dict[str, Version]:
-    """What was copied before; nothing if there is no record yet. Raises WorkError if it is damaged."""
+    """What was copied before; nothing if there is no record yet.
+    Raises WorkError if it is damaged.
+    """
     file = work / RECORD
     if not file.exists():
         return {}
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        return {str(name): Version(str(entry["file"]), str(entry["cells"])) for name, entry in saved.items()}
+        return {
+            str(name): Version(str(entry["file"]), str(entry["cells"]))
+            for name, entry in saved.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise WorkError(f"{file} is damaged; it says which notebooks you have changed. Restore it, or delete it: then "
-                        "every notebook that differs from the course's counts as changed by you, and stays") from None
+        raise WorkError(
+            f"{file} is damaged; it says which notebooks you have changed. Restore it, or delete "
+            "it: then every notebook that differs from the course's counts as "
+            "changed by you, and stays"
+        ) from None
 
 
 def read_copy(file: Path) -> bytes | None:
@@ -112,12 +148,18 @@ def plan(name: str, course: bytes, work: Path, record: dict[str, Version]) -> St
     try:
         new = Version.of(course)
     except ValueError as error:
-        raise WorkError(f"notebooks/{name} is {error}. Get the course's own: git checkout notebooks/{name}") from None
+        raise WorkError(
+            f"notebooks/{name} is {error}. Get the course's own: git checkout notebooks/{name}"
+        ) from None
     mine, origin = read_copy(work / name), record.get(name)
     if mine is None:
         return Step(name, ADDED, course, new)
     if not new.wrote(mine):
-        stale = origin is not None and mine != course and hashlib.sha256(mine).hexdigest() == origin.file
+        stale = (
+            origin is not None
+            and mine != course
+            and hashlib.sha256(mine).hexdigest() == origin.file
+        )
         return Step(name, UPDATED, course, new) if stale else Step(name, UNCHANGED, None, new)
     if origin is not None and not origin.wrote(mine):
         return Step(name, UPDATED, course, new)
@@ -131,8 +173,12 @@ def beside(name: str) -> str:
     return f"{name.removesuffix('.ipynb')}.new.ipynb"
 
 
-def plan_beside(name: str, course: bytes, new: Version, work: Path, record: dict[str, Version]) -> Step:
-    """What to do about a new version beside a changed copy: it is offered once, and your own file stays."""
+def plan_beside(
+    name: str, course: bytes, new: Version, work: Path, record: dict[str, Version]
+) -> Step:
+    """What to do about a new version beside a changed copy: it is offered once,
+    and your own file stays.
+    """
     there, offered = read_copy(work / name), record.get(name)
     if there is None:
         seen = offered is not None and offered.cells == new.cells
@@ -156,7 +202,9 @@ def write(file: Path, content: bytes) -> None:
 
 
 def carry_out(steps: list[Step], work: Path, record: dict[str, Version]) -> None:
-    """Do what is planned. The record is saved after each file: whenever this is stopped, it tells no lie."""
+    """Do what is planned. The record is saved after each file: whenever this is stopped,
+    it tells no lie.
+    """
     before = dict(record)
     for step in steps:
         if step.version is not None:
@@ -170,7 +218,10 @@ def carry_out(steps: list[Step], work: Path, record: dict[str, Version]) -> None
 
 def save_record(record: dict[str, Version], work: Path) -> None:
     """Save the record, sorted by name."""
-    entries = {name: {"file": version.file, "cells": version.cells} for name, version in sorted(record.items())}
+    entries = {
+        name: {"file": version.file, "cells": version.cells}
+        for name, version in sorted(record.items())
+    }
     write(work / RECORD, f"{json.dumps(entries, indent=1)}\n".encode())
 
 
@@ -178,35 +229,53 @@ def report(steps: list[Step]) -> list[str]:
     """What was done, in a few lines."""
     count = Counter(step.outcome for step in steps)
     kept = count[YOURS] + count[BESIDE] + count[WAITING] + count[BLOCKED]
-    parts = [f"{number} {words}" for number, words in (
-        (count[ADDED], "added"), (count[UPDATED], "replaced by the course's new version"),
-        (count[UNCHANGED], "unchanged"), (kept, "kept, with what you have written")) if number]
+    parts = [
+        f"{number} {words}"
+        for number, words in (
+            (count[ADDED], "added"),
+            (count[UPDATED], "replaced by the course's new version"),
+            (count[UNCHANGED], "unchanged"),
+            (kept, "kept, with what you have written"),
+        )
+        if number
+    ]
     lines = [f"work/: {', '.join(parts)}."]
     for step in steps:
         if step.outcome == BESIDE:
-            lines.append(f"The course has a new version of a notebook of yours: work/{step.name}. Delete it when "
-                         "you have taken over what you want.")
+            lines.append(
+                f"The course has a new version of a notebook of yours: work/{step.name}. Delete it "
+                "when you have taken over what you want."
+            )
         elif step.outcome == WAITING:
             lines.append(f"Still there, with the course's new version: work/{step.name}.")
         elif step.outcome == BLOCKED:
-            lines.append(f"The course has a new version, but work/{step.name} is in its way and has changes of yours. "
-                         "Rename or delete that file, and run this again.")
+            lines.append(
+                f"The course has a new version, but work/{step.name} is in its way and has changes "
+                "of yours. Rename or delete that file, and run this again."
+            )
     return lines
 
 
 def copy_notebooks(root: Path = ROOT) -> list[str]:
-    """Bring work/ up to date; returns what to tell the learner. Raises WorkError, with nothing half-written."""
+    """Bring work/ up to date; returns what to tell the learner.
+    Raises WorkError, with nothing half-written.
+    """
     work = root / "work"
     for folder in (work, work / "solutions"):
         if folder.exists() and not folder.is_dir():
-            raise WorkError(f"{folder} is a file, but a folder of that name is needed. Rename the file")
+            raise WorkError(
+                f"{folder} is a file, but a folder of that name is needed. Rename the file"
+            )
     try:
         record = read_record(work)
         steps = [plan(name, content, work, record) for name, content in read_course(root).items()]
         carry_out(steps, work, record)
     except OSError as error:
-        raise WorkError(f"{error.filename or work}: {error.strerror or error}. Every copy in work/ is whole, an old "
-                        "one or a new one. If the folder is read-only, copy the course to one of your own") from None
+        raise WorkError(
+            f"{error.filename or work}: {error.strerror or error}. Every copy in work/ is whole, "
+            "an old one or a new one. If the folder is read-only, "
+            "copy the course to one of your own"
+        ) from None
     return report(steps)
 
 
@@ -219,7 +288,14 @@ def main() -> int:
     except WorkError as error:
         print(f"{error}.", file=sys.stderr)
         return 1
-    print("\n".join([*lines, "make lab opens work/00_start_here.ipynb. After a git pull, run make work again."]))
+    print(
+        "\n".join(
+            [
+                *lines,
+                "make lab opens work/00_start_here.ipynb. After a git pull, run make work again.",
+            ]
+        )
+    )
     return 0
 
 

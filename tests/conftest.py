@@ -1,4 +1,6 @@
-"""What holds for all tests: the network stays off. A test with an endpoint of its own sets the variables itself."""
+"""What holds for all tests: the network stays off. A test with an endpoint of its own sets
+the variables itself.
+"""
 
 import os
 import sys

@@ -1,4 +1,6 @@
-"""A BERT that trains in milliseconds, its data, and processes that start without importing torch again."""
+"""A BERT that trains in milliseconds, its data,
+and processes that start without importing torch again.
+"""
 
 from __future__ import annotations
 
@@ -28,25 +30,45 @@ from course_utils.config import TrainConfig
 from course_utils.data import collate, registry
 from course_utils.training import FitResult, fit, saved_state
 
-SHAPE = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-         "max_position_embeddings": 64}
+SHAPE = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
 # Nothing is measured, so that a run costs milliseconds and is the same everywhere.
 FIXED = {"precision": "fp32", "num_threads": 1}
 
 
-def tiny_model(kind: type[nn.Module] = BertForSequenceClassification, *, seed: int = 0, dropout: float = 0.0,
-               **settings: Any) -> nn.Module:
+def tiny_model(
+    kind: type[nn.Module] = BertForSequenceClassification,
+    *,
+    seed: int = 0,
+    dropout: float = 0.0,
+    **settings: Any,
+) -> nn.Module:
     """A BERT with fresh weights of its own seed; the global random state stays as it was."""
-    shape = {**SHAPE, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout, **settings}
+    shape = {
+        **SHAPE,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        **settings,
+    }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return kind(BertConfig(**shape))
 
 
-def tiny_features(count: int, *, seed: int = 0, longest: int = 24, per_token: bool = False) -> list[dict[str, Any]]:
-    """Examples of 3 to `longest` ids; the label says whether id 5 occurs, or, per token, whether the id is even.
+def tiny_features(
+    count: int, *, seed: int = 0, longest: int = 24, per_token: bool = False
+) -> list[dict[str, Any]]:
+    """Examples of 3 to `longest` ids; the label says whether id 5 occurs, or, per token,
+    whether the id is even.
 
-    Of token labels, every example has another number that is ignored (-100), from none to all but one.
+    Of token labels, every example has another number that is ignored (-100), from none to all but
+    one.
     """
     rng = random.Random(seed)
     features: list[dict[str, Any]] = []
@@ -69,7 +91,9 @@ def compute_loss(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.T
     return nn.functional.cross_entropy(logits.flatten(0, -2), batch["labels"].flatten())
 
 
-def at_update(number: int, action: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+def at_update(
+    number: int, action: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+) -> Callable[..., torch.Tensor]:
     """A compute_loss that does something else in one call: at that update, if batches are whole."""
     calls = 0
 
@@ -101,13 +125,23 @@ def tiny_config(**settings: Any) -> TrainConfig:
     return TrainConfig(**{**FIXED, "batch_size": 4, "learning_rate": 1e-3, **settings})
 
 
-def tiny_fit(model: nn.Module, features: Sequence[Mapping[str, Any]], config: TrainConfig | None = None,
-             **options: Any) -> FitResult:
-    """fit with the tiny model's own parts where nothing else is said; torch's number of threads is put back."""
+def tiny_fit(
+    model: nn.Module,
+    features: Sequence[Mapping[str, Any]],
+    config: TrainConfig | None = None,
+    **options: Any,
+) -> FitResult:
+    """fit with the tiny model's own parts where nothing else is said;
+    torch's number of threads is put back.
+    """
     threads = torch.get_num_threads()
     try:
-        return fit(model, features, config or tiny_config(),
-                   **{"compute_loss": compute_loss, "collate": collate, **options})
+        return fit(
+            model,
+            features,
+            config or tiny_config(),
+            **{"compute_loss": compute_loss, "collate": collate, **options},
+        )
     finally:
         torch.set_num_threads(threads)
 
@@ -132,7 +166,13 @@ def recorded_gradients() -> Iterator[list[list[torch.Tensor]]]:
     steps: list[list[torch.Tensor]] = []
 
     def record(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        steps.append([parameter.grad.clone() for group in optimizer.param_groups for parameter in group["params"]])
+        steps.append(
+            [
+                parameter.grad.clone()
+                for group in optimizer.param_groups
+                for parameter in group["params"]
+            ]
+        )
 
     handle = register_optimizer_step_pre_hook(record)
     try:
@@ -141,7 +181,7 @@ def recorded_gradients() -> Iterator[list[list[torch.Tensor]]]:
         handle.remove()
 
 
-# --- reviews -----------------------------------------------------------------------------------------------------
+# --- reviews --------------------------------------------------------------------------------------
 
 GOOD, BAD = ("warm", "witty", "gripping", "lovely"), ("dull", "clumsy", "tedious", "hollow")
 
@@ -149,10 +189,28 @@ GOOD, BAD = ("warm", "witty", "gripping", "lovely"), ("dull", "clumsy", "tedious
 def tiny_reviews(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Reviews that one word decides, as data/reviews holds them."""
     rng = random.Random(seed)
-    rest = ["the film", "its plot", "a scene", "we saw", "on Sunday", "the actor", "<br />", "and then"]
-    return [{"text": f"{' '.join(rng.choices(rest, k=rng.randint(3, 9)))} {rng.choice((BAD, GOOD)[number % 2])} "
-                     f"{' '.join(rng.choices(rest, k=3))} {seed}-{number}.",
-             "label": number % 2, "phenomenon": ("plain", "negation")[number // 2 % 2]} for number in range(count)]
+    rest = [
+        "the film",
+        "its plot",
+        "a scene",
+        "we saw",
+        "on Sunday",
+        "the actor",
+        "<br />",
+        "and then",
+    ]
+    return [
+        {
+            "text": (
+                f"{' '.join(rng.choices(rest, k=rng.randint(3, 9)))} "
+                f"{rng.choice((BAD, GOOD)[number % 2])} "
+                f"{' '.join(rng.choices(rest, k=3))} {seed}-{number}."
+            ),
+            "label": number % 2,
+            "phenomenon": ("plain", "negation")[number // 2 % 2],
+        }
+        for number in range(count)
+    ]
 
 
 def write_reviews(folder: Path, **splits: Sequence[Mapping[str, Any]]) -> Path:
@@ -164,9 +222,10 @@ def write_reviews(folder: Path, **splits: Sequence[Mapping[str, Any]]) -> Path:
     return folder
 
 
-# --- processes ---------------------------------------------------------------------------------------------------
+# --- processes ------------------------------------------------------------------------------------
 
-# Children are forked from a server that has imported torch once: a start takes a tenth of a second, not four.
+# Children are forked from a server that has imported torch once: a start takes a tenth of a second,
+# not four.
 _forks = "forkserver" in multiprocessing.get_all_start_methods()
 context = multiprocessing.get_context("forkserver" if _forks else "spawn")
 if _forks:
@@ -187,31 +246,53 @@ def finish(process: multiprocessing.Process) -> int:
     return process.exitcode
 
 
-# 30 examples: 96 updates. What wins by loss depends on dropout, the average, the schedule and the optimizer's memory.
-LONG_RUN = tiny_config(num_train_epochs=12, num_warmup_steps=5, average_decay=0.9, eval_steps=7, seed=3, save_steps=1)
+# 30 examples: 96 updates. What wins by loss depends on dropout, the average, the schedule and the
+# optimizer's memory.
+LONG_RUN = tiny_config(
+    num_train_epochs=12, num_warmup_steps=5, average_decay=0.9, eval_steps=7, seed=3, save_steps=1
+)
 
 
-def train_to_file(folder: Path, crash_at: tuple[int, str] | None = None, config: TrainConfig = LONG_RUN) -> None:
+def train_to_file(
+    folder: Path, crash_at: tuple[int, str] | None = None, config: TrainConfig = LONG_RUN
+) -> None:
     """A run in which every part of the state matters; ends in model.safetensors and result.json.
 
     crash_at (step, place): kill this very process while it saves that step, at that place.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where the tests run in the background
     if crash_at:
         step, (module, name, path) = crash_at[0], CRASHES[crash_at[1]]
-        _die_before(module, name, path.format(step=f"step-{step:08d}", before=f"step-{step - 1:08d}"))
+        _die_before(
+            module, name, path.format(step=f"step-{step:08d}", before=f"step-{step - 1:08d}")
+        )
     model = tiny_model(dropout=0.2)
     try:
-        result = tiny_fit(model, tiny_features(30), config, output_dir=folder, best_metric="loss",
-                          evaluate=accuracy_on(tiny_features(16, seed=9)))
+        result = tiny_fit(
+            model,
+            tiny_features(30),
+            config,
+            output_dir=folder,
+            best_metric="loss",
+            evaluate=accuracy_on(tiny_features(16, seed=9)),
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     saved_state.save_file(models.model_tensors(model), folder / "model.safetensors")
-    files.write_json(folder / "result.json", {"resumed_from_steps": result.resumed_from_steps,
-                                                   "best_step": result.best_step, "losses": losses(result)})
+    files.write_json(
+        folder / "result.json",
+        {
+            "resumed_from_steps": result.resumed_from_steps,
+            "best_step": result.best_step,
+            "losses": losses(result),
+        },
+    )
 
 
-CRASHES = {  # a call, and how the first path that it is given must end for the process to die before it
+# a call, and how the first path that it is given must end for the process to die before it
+CRASHES = {
     "between two files": (saved_state, "save_file", ".{step}.partial/optimizer.safetensors"),
     "before the last file": (saved_state, "write_json", ".{step}.partial/progress.json"),
     "before its name": (os, "rename", ".{step}.partial"),
@@ -226,15 +307,21 @@ def _die_before(module: Any, name: str, path: str) -> None:
     original = getattr(module, name)
 
     def dying(*arguments: Any, **options: Any) -> Any:
-        if next(str(argument) for argument in arguments if isinstance(argument, Path)).endswith(path):
+        if next(str(argument) for argument in arguments if isinstance(argument, Path)).endswith(
+            path
+        ):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments, **options)
 
     setattr(module, name, dying)
 
 
-def run_command_line(arguments: Sequence[str], reviews: Path, log: Path, crash_at: str | None = None) -> None:
-    """`python -m course_utils.finetune ARGUMENTS` with another folder in the place of data/reviews."""
+def run_command_line(
+    arguments: Sequence[str], reviews: Path, log: Path, crash_at: str | None = None
+) -> None:
+    """`python -m course_utils.finetune ARGUMENTS` with another folder in the
+    place of data/reviews.
+    """
     registry.COURSE_FOLDER = reviews
     if crash_at:
         _die_before(*CRASHES[crash_at])
@@ -244,7 +331,9 @@ def run_command_line(arguments: Sequence[str], reviews: Path, log: Path, crash_a
 
 
 def without_progress(err: str) -> str:
-    """What a command wrote to stderr, without the progress bars and phases that were drawn there first."""
+    """What a command wrote to stderr, without the progress bars and phases that
+    were drawn there first.
+    """
     lines = re.sub(r"\r[^\r\n]*", "", err).splitlines(keepends=True)
     return "".join(line for line in lines if line.strip())
 
@@ -253,9 +342,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-
 gc.collect()
-gc.freeze()  # each fit ends with a garbage collection, which need not walk through all of torch and transformers again
+# each fit ends with a garbage collection, which need not walk through all of torch and transformers
+# again
+gc.freeze()
 
 
 def change_tokenizer(folder: Path, **sections: object) -> None:
@@ -263,5 +353,7 @@ def change_tokenizer(folder: Path, **sections: object) -> None:
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text("utf-8"))
     for name, value in sections.items():
-        content[name] = {**content[name], **value} if isinstance(value, dict) and content[name] else value
+        content[name] = (
+            {**content[name], **value} if isinstance(value, dict) and content[name] else value
+        )
     file.write_text(json.dumps(content), "utf-8")

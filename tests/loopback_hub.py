@@ -3,13 +3,15 @@
     python tests/loopback_hub.py --root DIR [--port 0] [--log FILE] [--seed N] [--fault KIND:RATE[@REGEX] ...]
     export HF_ENDPOINT=http://127.0.0.1:PORT        # the URL is the first line on stdout
 
-DIR/models/OWNER/NAME/... and DIR/datasets/OWNER/NAME/... are served as repositories that have one branch
-(main) and one commit (a made-up hash that depends only on the content). A bare NAME redirects to OWNER/NAME,
-as `bert-base-uncased` does on the real Hub. DIR is read once, at start: restart after changing it.
+DIR/models/OWNER/NAME/... and DIR/datasets/OWNER/NAME/... are served as repositories that have one
+branch (main) and one commit (a made-up hash that depends only on the content). A bare NAME
+redirects to OWNER/NAME, as `bert-base-uncased` does on the real Hub. DIR is read once, at start:
+restart after changing it.
 
-Faults. RATE is a probability (0.3) or xN (the first N requests of each URL); REGEX restricts a fault to
-matching "METHOD /path?query" lines; the first --fault that fires wins. Whether one fires depends only on the
-seed, the request line and how often that line was seen, so runs repeat whatever the order of threads.
+Faults. RATE is a probability (0.3) or xN (the first N requests of each URL); REGEX restricts a
+fault to matching "METHOD /path?query" lines; the first --fault that fires wins. Whether one fires
+depends only on the seed, the request line and how often that line was seen, so runs repeat whatever
+the order of threads.
     500, 429   answer with that status (429 with Retry-After and RateLimit headers)
     drop       close the connection in mid-body (before any answer if the response has no body)
     reset      the same, with a TCP reset instead of an orderly close
@@ -38,7 +40,18 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 DATE = "2024-01-01T00:00:00.000Z"
 CHUNK = 1 << 16
-LFS = {".parquet", ".arrow", ".safetensors", ".bin", ".pt", ".h5", ".onnx", ".gz", ".zip", ".msgpack"}
+LFS = {
+    ".parquet",
+    ".arrow",
+    ".safetensors",
+    ".bin",
+    ".pt",
+    ".h5",
+    ".onnx",
+    ".gz",
+    ".zip",
+    ".msgpack",
+}
 FAULTS = ("500", "429", "drop", "reset", "slow", "corrupt")
 OPS = "revision|tree|paths-info|commits|refs"
 API = re.compile(
@@ -48,7 +61,9 @@ RESOLVE = re.compile(r"/(?:(datasets)/)?([^/]+(?:/[^/]+)?)/(?:resolve|raw)/([^/]
 
 
 class Repo:
-    """One repository: its id, its commit hash, and the API description of every file and folder in it."""
+    """One repository: its id, its commit hash,
+    and the API description of every file and folder in it.
+    """
 
     def __init__(self, kind, folder):
         self.kind, self.folder, self.id = kind, folder, f"{folder.parent.name}/{folder.name}"
@@ -63,50 +78,101 @@ class Repo:
                 while block := f.read(1 << 20):
                     sha256.update(block)
                     git_oid.update(block)
-            entry = {"type": "file", "path": path, "size": size, "oid": git_oid.hexdigest(),
-                     "etag": sha256.hexdigest()}
+            entry = {
+                "type": "file",
+                "path": path,
+                "size": size,
+                "oid": git_oid.hexdigest(),
+                "etag": sha256.hexdigest(),
+            }
             if file.suffix in LFS:  # the Hub lists these as pointers to large files
                 entry["lfs"] = {"oid": entry["etag"], "size": size, "pointerSize": 134}
             self.files[path] = entry
             for parent in Path(path).parents[:-1]:
                 oid = hashlib.sha1(f"{self.id}/{parent}".encode()).hexdigest()
-                self.dirs[str(parent)] = {"type": "directory", "path": str(parent), "size": 0, "oid": oid}
+                self.dirs[str(parent)] = {
+                    "type": "directory",
+                    "path": str(parent),
+                    "size": 0,
+                    "oid": oid,
+                }
         content = json.dumps([kind, self.id, [(p, e["etag"]) for p, e in self.files.items()]])
         self.sha = hashlib.sha1(content.encode()).hexdigest()
 
     def has_revision(self, revision):
-        return revision in (None, "main", "HEAD") or (len(revision) >= 7 and self.sha.startswith(revision))
+        return revision in (None, "main", "HEAD") or (
+            len(revision) >= 7 and self.sha.startswith(revision)
+        )
 
     def info(self, blobs):
-        siblings = [{"rfilename": p} | ({"size": e["size"], "blobId": e["oid"], "lfs": e.get("lfs") and
-                    {"sha256": e["etag"], "size": e["size"], "pointerSize": 134}} if blobs else {})
-                    for p, e in self.files.items()]
-        return {"_id": self.sha[:24], "id": self.id, "modelId": self.id, "author": self.id.split("/")[0],
-                "sha": self.sha, "lastModified": DATE, "createdAt": DATE, "private": False, "gated": False,
-                "disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": siblings}
+        siblings = [
+            {"rfilename": p}
+            | (
+                {
+                    "size": e["size"],
+                    "blobId": e["oid"],
+                    "lfs": e.get("lfs")
+                    and {"sha256": e["etag"], "size": e["size"], "pointerSize": 134},
+                }
+                if blobs
+                else {}
+            )
+            for p, e in self.files.items()
+        ]
+        return {
+            "_id": self.sha[:24],
+            "id": self.id,
+            "modelId": self.id,
+            "author": self.id.split("/")[0],
+            "sha": self.sha,
+            "lastModified": DATE,
+            "createdAt": DATE,
+            "private": False,
+            "gated": False,
+            "disabled": False,
+            "downloads": 0,
+            "likes": 0,
+            "tags": [],
+            "siblings": siblings,
+        }
 
     def listing(self, entries, expand):
-        extra = {"lastCommit": {"id": self.sha, "title": "loopback", "date": DATE}} if expand else {}
+        extra = (
+            {"lastCommit": {"id": self.sha, "title": "loopback", "date": DATE}} if expand else {}
+        )
         return [{k: v for k, v in e.items() if k != "etag"} | extra for e in entries]
 
     def tree(self, path, recursive):
         prefix = path + "/" if path else ""
-        inside = [e for e in (*self.dirs.values(), *self.files.values()) if e["path"].startswith(prefix)]
+        inside = [
+            e for e in (*self.dirs.values(), *self.files.values()) if e["path"].startswith(prefix)
+        ]
         return [e for e in inside if recursive or e["path"].count("/") == prefix.count("/")]
 
 
 class Faults:
     def __init__(self, specs, seed):
-        self.seed, self.seen, self.lock, self.rules = seed, collections.Counter(), threading.Lock(), []
+        self.seed, self.seen, self.lock, self.rules = (
+            seed,
+            collections.Counter(),
+            threading.Lock(),
+            [],
+        )
         for spec in specs:
             match = re.fullmatch(rf"({'|'.join(FAULTS)}):(?:x(\d+)|(\d*\.?\d+))(?:@(.*))?", spec)
             if not match or float(match[3] or 0) > 1:
-                raise SystemExit(f"bad --fault {spec!r}: want KIND:RATE[@REGEX], KIND one of {', '.join(FAULTS)}, "
-                                 "RATE a number from 0 to 1, or xN")
-            self.rules.append((match[1], int(match[2] or 0), float(match[3] or 0), re.compile(match[4] or "")))
+                raise SystemExit(
+                    f"bad --fault {spec!r}: want KIND:RATE[@REGEX], KIND one of "
+                    f"{', '.join(FAULTS)}, RATE a number from 0 to 1, or xN"
+                )
+            self.rules.append(
+                (match[1], int(match[2] or 0), float(match[3] or 0), re.compile(match[4] or ""))
+            )
 
     def pick(self, line):
-        """The fault for this request, if any, and a random generator that belongs to this request alone."""
+        """The fault for this request, if any, and a random generator that belongs
+        to this request alone.
+        """
         with self.lock:
             self.seen[line] += 1
             count = self.seen[line]
@@ -124,13 +190,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_request(self):
         self.fault, self.rng = self.server.faults.pick(f"{self.command} {self.path}")
         try:
-            self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))  # drain it: keep-alive
+            self.body = self.rfile.read(
+                int(self.headers.get("Content-Length") or 0)
+            )  # drain it: keep-alive
             if self.fault == "500":
                 self.send(500, {"error": "Internal Server Error (injected)"})
             elif self.fault == "429":
                 wait = self.server.retry_after
-                self.send(429, {"error": "Too Many Requests (injected)"}, {"Retry-After": wait,
-                          "RateLimit": f'"api";r=0;t={wait}', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'})
+                self.send(
+                    429,
+                    {"error": "Too Many Requests (injected)"},
+                    {
+                        "Retry-After": wait,
+                        "RateLimit": f'"api";r=0;t={wait}',
+                        "RateLimit-Policy": '"fixed window";"api";q=500;w=300',
+                    },
+                )
             else:
                 self.route()
         except ValueError as error:  # a length, form or JSON body that does not parse
@@ -146,17 +221,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {k: v[-1].lower() for k, v in parse_qs(url.query).items()}
         if match := RESOLVE.fullmatch(url.path):
-            kind, repo_id, op, revision, path = match[1] or "models", match[2], "resolve", match[3], match[4]
+            kind, repo_id, op, revision, path = (
+                match[1] or "models",
+                match[2],
+                "resolve",
+                match[3],
+                match[4],
+            )
         elif match := API.fullmatch(url.path.rstrip("/")):
             kind, repo_id, op, revision, path = match.groups()
         else:  # xet tokens, dataset viewer, whoami, ...: this Hub has none of them
             return self.missing("Sorry, we can't find the page you are looking for.")
         repo = self.server.repos.get((kind, unquote(repo_id)))
         if not repo:
-            full = [r.id for r in self.server.repos.values()
-                    if r.kind == kind and r.folder.name == unquote(repo_id)]
+            full = [
+                r.id
+                for r in self.server.repos.values()
+                if r.kind == kind and r.folder.name == unquote(repo_id)
+            ]
             if len(full) == 1:
-                target = self.path[:match.start(2)] + quote(full[0]) + self.path[match.end(2):]
+                target = self.path[: match.start(2)] + quote(full[0]) + self.path[match.end(2) :]
                 return self.send(307, {"message": f"Moved to {full[0]}"}, {"Location": target})
             return self.missing("Repository not found", "RepoNotFound")
         revision, path = revision and unquote(revision), unquote(path or "").strip("/")
@@ -170,14 +254,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif op == "tree":
             if path and path not in repo.dirs:
                 return self.missing("Path not found at this revision", "EntryNotFound", commit)
-            self.send(200, repo.listing(repo.tree(path, query.get("recursive") == "true"), expand), commit)
+            self.send(
+                200, repo.listing(repo.tree(path, query.get("recursive") == "true"), expand), commit
+            )
         elif op == "paths-info":
             form = json.loads(self.body) if self.body[:1] == b"{" else parse_qs(self.body.decode())
-            known = [repo.files.get(p.strip("/")) or repo.dirs.get(p.strip("/")) for p in form.get("paths", [])]
+            known = [
+                repo.files.get(p.strip("/")) or repo.dirs.get(p.strip("/"))
+                for p in form.get("paths", [])
+            ]
             expand = expand or str(form.get("expand")).lower() in ("true", "['true']")
             self.send(200, repo.listing(filter(None, known), expand), commit)
         elif op == "commits":
-            self.send(200, [{"id": repo.sha, "title": "loopback", "message": "", "date": DATE, "authors": []}])
+            self.send(
+                200,
+                [{"id": repo.sha, "title": "loopback", "message": "", "date": DATE, "authors": []}],
+            )
         elif op == "refs":
             main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repo.sha}
             self.send(200, {"branches": [main], "converts": [], "tags": []})
@@ -190,35 +282,53 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send_repo_file(self, repo, entry):
         size, etag, name = entry["size"], f'"{entry["etag"]}"', quote(Path(entry["path"]).name)
-        headers = {"X-Repo-Commit": repo.sha, "ETag": etag, "X-Linked-Etag": etag, "X-Linked-Size": size,
-                   "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream",
-                   "Content-Disposition": f"inline; filename*=UTF-8''{name}; filename=\"{name}\";"}
+        headers = {
+            "X-Repo-Commit": repo.sha,
+            "ETag": etag,
+            "X-Linked-Etag": etag,
+            "X-Linked-Size": size,
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": f"inline; filename*=UTF-8''{name}; filename=\"{name}\";",
+        }
         status, start, stop = 200, 0, size
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "").strip())
-        if wanted and any(wanted.groups()):  # anything else (several ranges, other units) gets the whole file
+        if wanted and any(
+            wanted.groups()
+        ):  # anything else (several ranges, other units) gets the whole file
             first, last = wanted.groups()
             start = int(first) if first else max(0, size - int(last))
             stop = min(size, int(last) + 1) if first and last else size
             if start >= stop:
-                return self.send(416, {"error": "Range Not Satisfiable"}, {"Content-Range": f"bytes */{size}"})
+                return self.send(
+                    416, {"error": "Range Not Satisfiable"}, {"Content-Range": f"bytes */{size}"}
+                )
             status, headers["Content-Range"] = 206, f"bytes {start}-{stop - 1}/{size}"
         with (repo.folder / entry["path"]).open("rb") as file:
             file.seek(start)
             self.send(status, file, headers, stop - start)
 
     def send(self, status, content, headers=(), length=None):
-        """Write one response. Every byte leaves through here, so every fault can strike every response."""
+        """Write one response. Every byte leaves through here,
+        so every fault can strike every response.
+        """
         headers = dict(headers)
         if length is None:  # not an open file: a JSON document
-            content, headers["Content-Type"] = json.dumps(content).encode(), "application/json; charset=utf-8"
+            content, headers["Content-Type"] = (
+                json.dumps(content).encode(),
+                "application/json; charset=utf-8",
+            )
             length = len(content)
         body = 0 if self.command == "HEAD" else length  # bytes that follow the headers
         strike = self.fault in ("drop", "reset", "slow")
         cut = max(1, self.rng.randint(body // 4, body * 3 // 4)) if strike and body else 0
-        # Logged before the first byte leaves: a client that has its answer finds the line already written.
-        self.server.log(f"{time.time():.3f} {self.command} {self.path} {status}"
-                        f" bytes={cut if self.fault in ('drop', 'reset') else body}/{length}"
-                        f" range={self.headers.get('Range', '-')} fault={self.fault or '-'}")
+        # Logged before the first byte leaves: a client that has its answer finds the line already
+        # written.
+        self.server.log(
+            f"{time.time():.3f} {self.command} {self.path} {status}"
+            f" bytes={cut if self.fault in ('drop', 'reset') else body}/{length}"
+            f" range={self.headers.get('Range', '-')} fault={self.fault or '-'}"
+        )
         if strike and not body and self.interrupt():
             return
         headers |= {"Content-Length": length, "X-Request-Id": f"loopback-{time.time_ns():x}"}
@@ -245,7 +355,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.fault == "slow":
             time.sleep(self.server.delay)
             return False
-        if self.fault == "reset":  # closing with a zero linger time sends RST; see Server.shutdown_request
+        if (
+            self.fault == "reset"
+        ):  # closing with a zero linger time sends RST; see Server.shutdown_request
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             time.sleep(0.05)  # let what was written reach the client first
         self.close_connection = True
@@ -258,7 +370,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.log(f"{time.time():.3f} " + text % args)
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):  # not HTTPServer: that one looks up host names
+class Server(
+    socketserver.ThreadingMixIn, socketserver.TCPServer
+):  # not HTTPServer: that one looks up host names
     daemon_threads, allow_reuse_address, request_queue_size = True, True, 128
 
     def shutdown_request(self, request):
@@ -284,9 +398,15 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):  # not HTTPSe
 
 @contextlib.contextmanager
 def serve(root, faults=(), *, seed=0, port=0, delay=2, retry_after=1, log_file=sys.stderr):
-    """Serve `root` from threads of this process; yields the server, whose `url` clients take as HF_ENDPOINT."""
-    repos = [Repo(kind, folder) for kind in ("models", "datasets")
-             for folder in sorted((Path(root) / kind).glob("*/*")) if folder.is_dir()]
+    """Serve `root` from threads of this process; yields the server,
+    whose `url` clients take as HF_ENDPOINT.
+    """
+    repos = [
+        Repo(kind, folder)
+        for kind in ("models", "datasets")
+        for folder in sorted((Path(root) / kind).glob("*/*"))
+        if folder.is_dir()
+    ]
     if not repos:
         raise SystemExit(f"no models/OWNER/NAME or datasets/OWNER/NAME folder under {root}")
     with Server(("127.0.0.1", port), Handler, bind_and_activate=False) as server:
@@ -298,7 +418,9 @@ def serve(root, faults=(), *, seed=0, port=0, delay=2, retry_after=1, log_file=s
         server.url = f"http://127.0.0.1:{server.server_address[1]}"
         for repo in repos:
             server.log(f"# {repo.kind} {repo.id} {repo.sha} {len(repo.files)} files")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         thread.start()
         try:
             yield server
@@ -308,34 +430,57 @@ def serve(root, faults=(), *, seed=0, port=0, delay=2, retry_after=1, log_file=s
 
 
 def connect(monkeypatch, server, cache):
-    """Point the Hub's client of this process to `server`, with an empty cache and hardly a pause between tries."""
+    """Point the Hub's client of this process to `server`,
+    with an empty cache and hardly a pause between tries.
+    """
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.05)))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name, value in {"ENDPOINT": server.url, "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(cache),
-                        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}"}.items():
+    for name, value in {
+        "ENDPOINT": server.url,
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_CACHE": str(cache),
+        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+    }.items():
         monkeypatch.setattr(constants, name, value)
     close_session()  # the old one remembers proxies and connections
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--log", type=Path, help="append one line per request here instead of stderr")
+    parser.add_argument(
+        "--log", type=Path, help="append one line per request here instead of stderr"
+    )
     parser.add_argument("--fault", action="append", default=[], metavar="KIND:RATE[@REGEX]")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--delay", type=float, default=2, help="seconds that slow pauses (clients wait 10)")
-    parser.add_argument("--retry-after", type=int, default=1, help="seconds a 429 asks the client to wait")
+    parser.add_argument(
+        "--delay", type=float, default=2, help="seconds that slow pauses (clients wait 10)"
+    )
+    parser.add_argument(
+        "--retry-after", type=int, default=1, help="seconds a 429 asks the client to wait"
+    )
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log_file = args.log.open("a") if args.log else sys.stderr
-    with contextlib.suppress(KeyboardInterrupt), serve(
-            args.root, args.fault, seed=args.seed, port=args.port, delay=args.delay,
-            retry_after=args.retry_after, log_file=log_file) as server:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        serve(
+            args.root,
+            args.fault,
+            seed=args.seed,
+            port=args.port,
+            delay=args.delay,
+            retry_after=args.retry_after,
+            log_file=log_file,
+        ) as server,
+    ):
         print(server.url, flush=True)
         threading.Event().wait()
 

@@ -1,8 +1,11 @@
-"""A package index on 127.0.0.1, for pip by its address and for uv in place of the indexes that are built into it.
+"""A package index on 127.0.0.1, for pip by its address and for uv in place of the indexes
+that are built into it.
 
-uv looks for torch's builds at addresses of its own. Given as HTTPS_PROXY, this server is asked to connect to them, and
-answers itself, with a certificate for the host of that moment by an authority of its own (SSL_CERT_FILE).
-    /simple/NAME/          what any index says about a package (PEP 503), with the wheels' metadata apart (PEP 658)
+uv looks for torch's builds at addresses of its own. Given as HTTPS_PROXY, this server is asked to
+connect to them, and answers itself, with a certificate for the host of that moment by an authority
+of its own (SSL_CERT_FILE).
+    /simple/NAME/          what any index says about a package (PEP 503), with the wheels' metadata
+                           apart (PEP 658)
     /whl/BACKEND/torch/    torch's build for cpu, cu130, rocm6.4, ...: made up on demand
 """
 
@@ -22,14 +25,18 @@ import trustme
 TORCH = "2.13.0"
 
 
-def wheel(name: str, version: str, files: dict[str, bytes], requires: tuple[str, ...] = ()) -> tuple[str, bytes]:
+def wheel(
+    name: str, version: str, files: dict[str, bytes], requires: tuple[str, ...] = ()
+) -> tuple[str, bytes]:
     """A wheel of these files: its name and its bytes."""
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     metadata += [f"Requires-Dist: {need}" for need in requires]
     parts = files | {
         f"{info}/METADATA": "\n".join(metadata).encode() + b"\n",
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": (
+            b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
     }
     parts[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*parts, f"{info}/RECORD"]).encode()
     buffer = io.BytesIO()
@@ -42,17 +49,23 @@ def wheel(name: str, version: str, files: dict[str, bytes], requires: tuple[str,
 def torch_wheel(build: str, requires: tuple[str, ...]) -> tuple[str, bytes]:
     """A torch that only knows its version; build is "" for the one in the ordinary index."""
     version = f"{TORCH}+{build}" if build else TORCH
-    return wheel("torch", version, {"torch/__init__.py": f"__version__ = {version!r}\n".encode()}, requires)
+    return wheel(
+        "torch", version, {"torch/__init__.py": f"__version__ = {version!r}\n".encode()}, requires
+    )
 
 
 def metadata_of(content: bytes) -> bytes:
     """The METADATA in a wheel."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.read(next(path for path in archive.namelist() if path.endswith(".dist-info/METADATA")))
+        return archive.read(
+            next(path for path in archive.namelist() if path.endswith(".dist-info/METADATA"))
+        )
 
 
 class Index(http.server.ThreadingHTTPServer):
-    """Serves the wheels given. `asked` is what was asked for, `mood` what becomes of a wish to connect elsewhere."""
+    """Serves the wheels given. `asked` is what was asked for,
+    `mood` what becomes of a wish to connect elsewhere.
+    """
 
     daemon_threads = True
 
@@ -93,7 +106,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         host = self.path.rsplit(":", 1)[0]
         self.rfile.close()
         self.connection = self.server.context(host).wrap_socket(self.connection, server_side=True)
-        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+        self.rfile, self.wfile = (
+            self.connection.makefile("rb"),
+            self.connection.makefile("wb", buffering=0),
+        )
         self.close_connection = False
 
     def finish(self) -> None:
@@ -111,7 +127,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(path)
         body = self.answer(path)
         self.send_response(404 if body is None else 200)
-        self.send_header("Content-Type", "text/html" if path.endswith("/") else "application/octet-stream")
+        self.send_header(
+            "Content-Type", "text/html" if path.endswith("/") else "application/octet-stream"
+        )
         self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
         if self.command == "GET":
@@ -123,7 +141,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         backend = re.fullmatch(r"/whl/([\w.]+)/torch/", path)
         if backend:
             build = backend[1]
-            name, content = torch_wheel(build, ("nvidia-nccl",) if build.startswith("cu") else ("filelock",))
+            name, content = torch_wheel(
+                build, ("nvidia-nccl",) if build.startswith("cu") else ("filelock",)
+            )
             wheels[name] = content
             return self.page([name])
         if path.startswith("/simple/"):
@@ -141,9 +161,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         lines = []
         for name in names:
             content = self.server.wheels[name]
-            digest, described = (hashlib.sha256(part).hexdigest() for part in (content, metadata_of(content)))
-            lines.append(f'<a href="/files/{name.replace("+", "%2B")}#sha256={digest}" '
-                         f'data-core-metadata="sha256={described}">{name}</a>')
+            digest, described = (
+                hashlib.sha256(part).hexdigest() for part in (content, metadata_of(content))
+            )
+            lines.append(
+                f'<a href="/files/{name.replace("+", "%2B")}#sha256={digest}" '
+                f'data-core-metadata="sha256={described}">{name}</a>'
+            )
         return f"<!DOCTYPE html><html><body>{''.join(lines)}</body></html>".encode()
 
     def log_message(self, *arguments: object) -> None:

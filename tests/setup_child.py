@@ -1,9 +1,12 @@
-"""Set-ups in processes of their own, with a shell script for Python, pip and uv: python tests/setup_child.py
+"""Set-ups in processes of their own, with a shell script for Python,
+pip and uv: python tests/setup_child.py
 
-Reads one job per line (JSON: root, log, and the environment variables below) and prints its exit status, negative for
-a signal. Each job is a fork, so that the imports are paid once.
-    STOP_AT=N, STOP_BY=SIGTERM  end the set-up before its N-th change to a file below root, or start of a command
-    STOP_STEP=N, STOP_BY=TERM   the same at the N-th step of the shell script, with STOP_ALL that as well
+Reads one job per line (JSON: root, log, and the environment variables below) and prints its exit
+status, negative for a signal. Each job is a fork, so that the imports are paid once.
+    STOP_AT=N, STOP_BY=SIGTERM  end the set-up before its N-th change to a file below root, or start
+                                of a command
+    STOP_STEP=N, STOP_BY=TERM   the same at the N-th step of the shell script, with STOP_ALL that as
+                                well
 Without a stop, the number of changes goes to the file "changes".
 """
 
@@ -21,7 +24,9 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "subprocess.Popen"}
 
 
 def watch(root: str, stop: int, by: int) -> list[str]:
-    """From here on, write down what this process does to files below root, and end it at the given number."""
+    """From here on, write down what this process does to files below root,
+    and end it at the given number.
+    """
     seen: list[str] = []
 
     def look(event: str, details: tuple) -> None:

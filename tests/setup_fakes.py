@@ -1,4 +1,6 @@
-"""Stand-ins for what the set-up script calls: a pip that only takes notes, and packages of two files."""
+"""Stand-ins for what the set-up script calls: a pip that only takes notes,
+and packages of two files.
+"""
 
 import json
 import shutil
@@ -11,17 +13,29 @@ import setup_torch
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = "scikit-learn==1.9.0 \\\n    --hash=sha256:00\nuv==0.13.9 \\\n    --hash=sha256:00\n"
-FOLDERS = {"scikit-learn": "sklearn", "words-to-bert": "course_utils"}  # where it differs from the name
+FOLDERS = {
+    "scikit-learn": "sklearn",
+    "words-to-bert": "course_utils",
+}  # where it differs from the name
 
 
 def put(site: Path, name: str, version: str) -> None:
-    """What an installed package leaves in site-packages; its list of files comes last, as with pip."""
-    folder, info = site / FOLDERS.get(name, name), site / f"{name.replace('-', '_')}-{version}.dist-info"
+    """What an installed package leaves in site-packages;
+    its list of files comes last, as with pip.
+    """
+    folder, info = (
+        site / FOLDERS.get(name, name),
+        site / f"{name.replace('-', '_')}-{version}.dist-info",
+    )
     for path in (folder, info):
         path.mkdir(exist_ok=True)
     (folder / "__init__.py").write_text("# whole\n")
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    listed = (f"{folder.name}/__init__.py,sha256=x,8", f"{info.name}/METADATA,,", f"{info.name}/RECORD,,")
+    listed = (
+        f"{folder.name}/__init__.py,sha256=x,8",
+        f"{info.name}/METADATA,,",
+        f"{info.name}/RECORD,,",
+    )
     (info / "RECORD").write_text("\n".join(listed))
 
 
@@ -33,17 +47,32 @@ def take(site: Path, name: str) -> None:
 
 
 class FakeMachine:
-    """Stands in for `venv`, `pip` and `uv`: writes down each command and leaves the files that matter."""
+    """Stands in for `venv`, `pip` and `uv`: writes down each command and leaves
+    the files that matter.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root, self.commands, self.breaks_at = root, [], None
         self.venv = root / ".venv"
         self.packages = self.venv / "site-packages"
-        self.uv_builds = {"cpu": "2.13.0+cpu", "auto": "2.13.0+cu130"}  # what uv's index has; empty: not reached
-        self.pip_build, self.pip_brings = "2.13.0", ["torch", "filelock", "nvidia-nccl-cu13", "triton"]
+        self.uv_builds = {
+            "cpu": "2.13.0+cpu",
+            "auto": "2.13.0+cu130",
+        }  # what uv's index has; empty: not reached
+        self.pip_build, self.pip_brings = (
+            "2.13.0",
+            ["torch", "filelock", "nvidia-nccl-cu13", "triton"],
+        )
 
-    def run(self, command: list[object], *, variables: object = None, timeout: object = None, folder: object = None,
-            quiet: bool = False) -> str:
+    def run(
+        self,
+        command: list[object],
+        *,
+        variables: object = None,
+        timeout: object = None,
+        folder: object = None,
+        quiet: bool = False,
+    ) -> str:
         words = " ".join(str(word) for word in command).replace(str(self.root), ".")
         if "sysconfig" in words:
             return f"{self.packages}\n"
@@ -65,7 +94,9 @@ class FakeMachine:
         elif "--requirement" in words:
             for line in (self.root / "requirements.lock").read_text().splitlines():
                 name, _, version = line.rstrip(" \\").partition("==")
-                if version and not list(self.packages.glob(f"{name.replace('-', '_')}-{version}.dist-info")):
+                if version and not list(
+                    self.packages.glob(f"{name.replace('-', '_')}-{version}.dist-info")
+                ):
                     put(self.packages, name, version)
         elif "--torch-backend" in words:
             build = self.uv_builds.get(words.split("--torch-backend ")[1].split()[0])
@@ -101,9 +132,10 @@ class FakeMachine:
         return setup_torch.in_venv(self.packages, self.root)
 
 
-# Stands in for Python with venv, pip and uv, one file after the other. Like pip, it takes a package for installed as
-# soon as it sees METADATA. Each file is one step; at step STOP_STEP it sends STOP_BY to the set-up, and goes on slowly;
-# with STOP_ALL it ends itself as well, as when a terminal is closed.
+# Stands in for Python with venv, pip and uv, one file after the other. Like pip, it takes a package
+# for installed as soon as it sees METADATA. Each file is one step; at step STOP_STEP it sends
+# STOP_BY to the set-up, and goes on slowly; with STOP_ALL it ends itself as well, as when a
+# terminal is closed.
 PYTHON = r"""#!/bin/sh
 root=$(cd "$(dirname "$0")" && pwd); root=${root%/.venv/bin}
 site=$root/.venv/site-packages

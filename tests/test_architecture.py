@@ -1,4 +1,6 @@
-"""The rules of the house that a machine can hold: who imports whom, what is small, what is explicit."""
+"""The rules of the house that a machine can hold: who imports whom, what is small,
+what is explicit.
+"""
 
 import ast
 import json
@@ -15,7 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "course_utils"
 
-# The whole import graph: a module may import these modules of the package, all of them, and no others.
+# The whole import graph: a module may import these modules of the package, all of them, and no
+# others.
 GRAPH: dict[str, set[str]] = {
     "config": set(),
     "unicode_tables": set(),
@@ -39,10 +42,30 @@ GRAPH: dict[str, set[str]] = {
     "evaluation": {"data"},
     "training": {"checkpoint", "config", "data", "hardware", "optimization", "progress"},
     "records": {"checkpoint", "hardware", "training"},
-    "classification": {"checkpoint", "config", "data", "evaluation", "hardware", "hub", "progress", "records", "text",
-                       "training"},
-    "pretraining": {"checkpoint", "config", "data", "hardware", "model", "progress", "records", "text", "tokenization",
-                    "training"},
+    "classification": {
+        "checkpoint",
+        "config",
+        "data",
+        "evaluation",
+        "hardware",
+        "hub",
+        "progress",
+        "records",
+        "text",
+        "training",
+    },
+    "pretraining": {
+        "checkpoint",
+        "config",
+        "data",
+        "hardware",
+        "model",
+        "progress",
+        "records",
+        "text",
+        "tokenization",
+        "training",
+    },
     "command_line": {"progress"},
     "finetune": {"classification", "command_line", "config"},
     "pretrain": {"command_line", "config", "pretraining"},
@@ -73,8 +96,14 @@ def tree_of(path: Path) -> ast.Module:
 
 FILES = module_files()
 MODULES = [pytest.param(path, id=name_of(path)) for path in FILES]
-SOURCES = sorted({*PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "tests").rglob("*.py"),
-                  *(ROOT / "data").rglob("*.py")})
+SOURCES = sorted(
+    {
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / "scripts").glob("*.py"),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "data").rglob("*.py"),
+    }
+)
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
@@ -90,7 +119,9 @@ def imports_of(tree: ast.AST) -> Iterator[str]:
 def neighbours(path: Path) -> set[str]:
     """The modules of the package that a module imports."""
     names = [name.split(".") for name in imports_of(tree_of(path))]
-    assert all(name[0] for name in names), f"{path}: write course_utils.X in full, not a relative import"
+    assert all(name[0] for name in names), (
+        f"{path}: write course_utils.X in full, not a relative import"
+    )
     return {name[1] for name in names if name[0] == "course_utils" and len(name) > 1}
 
 
@@ -132,7 +163,7 @@ def code_lines(function: ast.FunctionDef) -> int:
     return function.end_lineno - function.lineno + 1 - docstring
 
 
-# --- who imports whom --------------------------------------------------------------------------------------------
+# --- who imports whom -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", MODULES)
@@ -144,14 +175,18 @@ def test_imports_are_those_of_the_graph(path: Path) -> None:
 
 
 def test_graph_names_what_exists() -> None:
-    assert set(GRAPH) == {name_of(path) for path in FILES if not name_of(path).startswith("checks.")}
+    assert set(GRAPH) == {
+        name_of(path) for path in FILES if not name_of(path).startswith("checks.")
+    }
 
 
 def test_graph_runs_one_way() -> None:
     placed: set[str] = set()
     while ready := {name for name, needs in GRAPH.items() if needs <= placed} - placed:
         placed |= ready
-    assert placed == set(GRAPH), f"these import each other in a circle: {sorted(set(GRAPH) - placed)}"
+    assert placed == set(GRAPH), (
+        f"these import each other in a circle: {sorted(set(GRAPH) - placed)}"
+    )
 
 
 def test_package_imports_nothing_by_itself() -> None:
@@ -176,10 +211,12 @@ def test_every_library_is_declared() -> None:
         lines = names[PACKAGE in path.parents]  # the package may not count on the extras
         declared = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
         imported = {DISTRIBUTIONS.get(name, name).lower() for name in libraries(path)}
-        assert imported <= declared, f"{path.relative_to(ROOT)} imports what pyproject.toml does not name"
+        assert imported <= declared, (
+            f"{path.relative_to(ROOT)} imports what pyproject.toml does not name"
+        )
 
 
-# --- small -------------------------------------------------------------------------------------------------------
+# --- small ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", MODULES)
@@ -190,7 +227,7 @@ def test_functions_are_small(path: Path) -> None:
     assert excused - long == set(), "these need their excuse no more"
 
 
-# --- explicit ----------------------------------------------------------------------------------------------------
+# --- explicit -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", MODULES)
@@ -200,8 +237,15 @@ def test_public_functions_are_documented_and_typed(path: Path) -> None:
             assert ast.get_docstring(node), f"{name} has no docstring"
     for name, function in functions(path):
         args = function.args
-        named = [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]
-        bare = [arg.arg for arg in named if arg.annotation is None and arg.arg not in ("self", "cls")]
+        named = [
+            *args.posonlyargs,
+            *args.args,
+            *args.kwonlyargs,
+            *filter(None, (args.vararg, args.kwarg)),
+        ]
+        bare = [
+            arg.arg for arg in named if arg.annotation is None and arg.arg not in ("self", "cls")
+        ]
         assert not bare, f"{name}: no type for {', '.join(bare)}"
         assert function.returns is not None, f"{name}: no return type"
 
@@ -211,7 +255,9 @@ def test_public_dataclasses_are_frozen(path: Path) -> None:
     for _, node in public(path):
         for decorator in node.decorator_list if isinstance(node, ast.ClassDef) else []:
             if "dataclass" in ast.unparse(decorator):
-                assert "frozen=True" in ast.unparse(decorator), f"{node.name} is a dataclass that is not frozen"
+                assert "frozen=True" in ast.unparse(decorator), (
+                    f"{node.name} is a dataclass that is not frozen"
+                )
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if name_of(p) not in COMMAND_LINES], ids=name_of)
@@ -219,8 +265,12 @@ def test_nothing_is_printed(path: Path) -> None:
     if name_of(path).startswith("checks."):
         pytest.skip("the checks speak to the learner")
     calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
-    printing = [call.lineno for call in calls if ast.unparse(call.func) in
-                ("print", "sys.stdout.write", "sys.stderr.write", "warnings.simplefilter")]
+    printing = [
+        call.lineno
+        for call in calls
+        if ast.unparse(call.func)
+        in ("print", "sys.stdout.write", "sys.stderr.write", "warnings.simplefilter")
+    ]
     assert printing == []
 
 
@@ -234,22 +284,28 @@ def test_nothing_is_unpickled(path: Path) -> None:
             assert "trust_remote_code" not in given, f"line {node.lineno}"
             assert "allow_pickle" not in given, f"line {node.lineno}"
             if ast.unparse(node.func) == "torch.load":
-                assert given.get("weights_only") == "True", f"line {node.lineno}: weights_only=True is missing"
+                assert given.get("weights_only") == "True", (
+                    f"line {node.lineno}: weights_only=True is missing"
+                )
 
 
-# --- importing is silent and cheap -------------------------------------------------------------------------------
+# --- importing is silent and cheap ----------------------------------------------------------------
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
-    code = ("import sys; before = set(sys.modules); import course_utils; "
-            "print(sorted(set(sys.modules) - before))")
+    code = (
+        "import sys; before = set(sys.modules); import course_utils; "
+        "print(sorted(set(sys.modules) - before))"
+    )
     assert run_python(code, cwd=ROOT).strip() == "['course_utils']"
 
 
 def test_importing_the_package_takes_no_time() -> None:
     def microseconds() -> int:
         command = [sys.executable, "-X", "importtime", "-c", "import course_utils"]
-        report = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr
+        report = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=ROOT
+        ).stderr
         line = next(line for line in report.splitlines() if line.endswith(" course_utils"))
         return int(line.split("|")[1])
 
@@ -289,7 +345,9 @@ for key in before:
 
 
 def run_python(code: str, *arguments: str, cwd: Path, **environment: str) -> str:
-    """Run code in a fresh interpreter; returns stdout, and fails with stderr if it failed or wrote there."""
+    """Run code in a fresh interpreter; returns stdout,
+    and fails with stderr if it failed or wrote there.
+    """
     env = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env)
@@ -299,17 +357,27 @@ def run_python(code: str, *arguments: str, cwd: Path, **environment: str) -> str
 
 
 def third_party_imports() -> list[list[str]]:
-    """What the package imports from elsewhere: [module], or [module, name] for "from module import name"."""
+    """What the package imports from elsewhere: [module],
+    or [module, name] for "from module import name".
+    """
     nodes = [node for path in FILES for node in ast.walk(tree_of(path))]
     plain = [[alias.name] for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    named = [[node.module, alias.name] for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    named = [
+        [node.module, alias.name]
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
     own = {"course_utils", *sys.stdlib_module_names}
     return [name for name in sorted([*plain, *named]) if name[0].split(".")[0] not in own]
 
 
 def test_importing_has_no_side_effects(tmp_path: Path) -> None:
     names = [[f"course_utils.{name_of(path)}" for path in FILES], third_party_imports()]
-    assert run_python(SILENT_IMPORT, str(ROOT), json.dumps(names), cwd=tmp_path, HOME=str(tmp_path)) == ""
+    assert (
+        run_python(SILENT_IMPORT, str(ROOT), json.dumps(names), cwd=tmp_path, HOME=str(tmp_path))
+        == ""
+    )
 
 
 @pytest.mark.parametrize("path", MODULES)

@@ -8,14 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.evaluation.behaviour import direction, fill, invariance, minimum_functionality, swap_letters
+from course_utils.evaluation.behaviour import (
+    direction,
+    fill,
+    invariance,
+    minimum_functionality,
+    swap_letters,
+)
 
 WORDS = {"good": 0.3, "bad": -0.3, "fine": 0.05}
 
 
 def by_words(texts: Sequence[str]) -> np.ndarray:
     """A model that knows three words."""
-    return np.array([0.55 + sum(weight for word, weight in WORDS.items() if word in text.split()) for text in texts])
+    return np.array(
+        [
+            0.55 + sum(weight for word, weight in WORDS.items() if word in text.split())
+            for text in texts
+        ]
+    )
 
 
 def test_minimum_functionality_compares_labels() -> None:
@@ -28,7 +39,9 @@ def test_minimum_functionality_compares_labels() -> None:
 def test_invariance_fails_where_the_label_turns() -> None:
     found = invariance(by_words, ["good", "good", "bad"], ["bad", "fine", "bda"])
     assert found.failed.tolist() == [True, False, True]
-    assert np.allclose(found.before, [0.85, 0.85, 0.25]) and np.allclose(found.after, [0.25, 0.6, 0.55])
+    assert np.allclose(found.before, [0.85, 0.85, 0.25]) and np.allclose(
+        found.after, [0.25, 0.6, 0.55]
+    )
 
 
 def test_direction_wants_a_move_the_right_way() -> None:
@@ -39,7 +52,11 @@ def test_direction_wants_a_move_the_right_way() -> None:
 
 def test_direction_forgives_small_steps_the_wrong_way() -> None:
     before, after = ["x", "x", "x"], ["x fine", "x", "x good"]
-    assert direction(by_words, before, after, rises=False, tolerance=0.1).failed.tolist() == [False, False, True]
+    assert direction(by_words, before, after, rises=False, tolerance=0.1).failed.tolist() == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_each_model_is_asked_once() -> None:
@@ -53,10 +70,14 @@ def test_each_model_is_asked_once() -> None:
     assert calls == [["a", "b", "c", "d"]]
 
 
-@pytest.mark.parametrize("test", [
-    lambda texts, others: minimum_functionality(by_words, texts, others),
-    lambda texts, others: invariance(by_words, texts, others),
-    lambda texts, others: direction(by_words, texts, others, rises=True)])
+@pytest.mark.parametrize(
+    "test",
+    [
+        lambda texts, others: minimum_functionality(by_words, texts, others),
+        lambda texts, others: invariance(by_words, texts, others),
+        lambda texts, others: direction(by_words, texts, others, rises=True),
+    ],
+)
 def test_every_text_needs_its_partner(test: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="at least one text and a partner for each, got 2 and 1"):
         test(["good", "bad"], ["good"])
@@ -66,7 +87,11 @@ def test_every_text_needs_its_partner(test: Callable[..., object]) -> None:
 
 def test_fill_makes_every_text() -> None:
     assert fill("The {thing} was {it}.", thing=("film", "end"), it=("bad", "good")) == [
-        "The film was bad.", "The film was good.", "The end was bad.", "The end was good."]
+        "The film was bad.",
+        "The film was good.",
+        "The end was bad.",
+        "The end was good.",
+    ]
     assert fill("{it} and {it}", it=("x",)) == ["x and x"]
     assert fill("no slot") == ["no slot"]
     with pytest.raises(KeyError):
@@ -87,6 +112,9 @@ def test_a_typing_error_swaps_two_neighbours(text: str, seed: int) -> None:
 
 def test_a_typing_error_needs_a_word_with_a_middle() -> None:
     assert swap_letters("film", seed=0) == "flim"
-    assert [swap_letters(text, seed=0) for text in ("", "the end", "1234 567", "book", "don't")] == [
-        "", "the end", "1234 567", "book", "don't"]
-    assert {swap_letters("a long enough sentence", seed=seed) for seed in range(30)} > {"a lnog enough sentence"}
+    assert [
+        swap_letters(text, seed=0) for text in ("", "the end", "1234 567", "book", "don't")
+    ] == ["", "the end", "1234 567", "book", "don't"]
+    assert {swap_letters("a long enough sentence", seed=seed) for seed in range(30)} > {
+        "a lnog enough sentence"
+    }

@@ -17,7 +17,11 @@ from course_utils.tokenization import BytePairTokenizer, VocabularyError
 END = "<|endoftext|>"
 REVIEWS = load_reviews("course")
 # other scripts, too, so that there are merges within and across characters of several bytes
-TRAINING = [*REVIEWS["train"]["text"][:1500], *(text for text in TORTURE if len(text) < 200), *["单词处理 👍🏽 é"] * 3]
+TRAINING = [
+    *REVIEWS["train"]["text"][:1500],
+    *(text for text in TORTURE if len(text) < 200),
+    *["单词处理 👍🏽 é"] * 3,
+]
 OURS = BytePairTokenizer.train(TRAINING, 2500)
 BYTES = list(map(chr, [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x144)]))
 
@@ -36,7 +40,9 @@ def assert_equal(theirs, text, ours=OURS):
     assert ours.tokenize(text) == encoding.tokens
     assert ours.offsets(text) == encoding.offsets
     assert ours.decode(ids) == text
-    assert ours.decode(ids[1:-1]) == theirs.decode(ids[1:-1], skip_special_tokens=False)  # may cut a character
+    assert ours.decode(ids[1:-1]) == theirs.decode(
+        ids[1:-1], skip_special_tokens=False
+    )  # may cut a character
 
 
 @pytest.mark.parametrize("number", range(len(TORTURE)))
@@ -53,8 +59,28 @@ def test_all_course_reviews(theirs):
 
 
 # text() seldom has two blanks in a row, or what GPT-2's pattern looks for
-PIECES = [" ", "\n", "\u3000", "\x1c", "'", "'s", "'LL", "re", "the", "é", "\u0301", "单", "7", "²", "👍🏽", END, "<|"]
-any_text = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(st.sampled_from(PIECES)).map("".join)
+PIECES = [
+    " ",
+    "\n",
+    "\u3000",
+    "\x1c",
+    "'",
+    "'s",
+    "'LL",
+    "re",
+    "the",
+    "é",
+    "\u0301",
+    "单",
+    "7",
+    "²",
+    "👍🏽",
+    END,
+    "<|",
+]
+any_text = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(
+    st.sampled_from(PIECES)
+).map("".join)
 
 
 @settings(deadline=None, derandomize=True, max_examples=1000)
@@ -72,7 +98,10 @@ def test_any_ids(theirs, ids, skip):
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=25), st.text("abc", max_size=40))
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=25),
+    st.text("abc", max_size=40),
+)
 @example([(1, 2), (0, 3), (4, 0), (0, 1)], "abcabcabc")
 def test_any_merges_in_any_order(numbers, text):
     """Also merges that no training would give, where an early one needs what a late one makes."""
@@ -92,9 +121,16 @@ def test_any_merges_in_any_order(numbers, text):
 def test_training_learns_what_the_library_learns():
     theirs = Tokenizer(models.BPE())
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    theirs.train_from_iterator(TRAINING, trainers.BpeTrainer(
-        vocab_size=2500, min_frequency=2, special_tokens=[END], show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    theirs.train_from_iterator(
+        TRAINING,
+        trainers.BpeTrainer(
+            vocab_size=2500,
+            min_frequency=2,
+            special_tokens=[END],
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
     model = json.loads(theirs.to_str())["model"]
     assert OURS.vocab == model["vocab"] and OURS.vocab_size == 2500
     assert [list(pair) for pair in OURS.merges] == model["merges"]
@@ -116,7 +152,9 @@ def test_texts_and_pairs_end_and_are_cut_as_by_transformers(theirs):
     rng = random.Random(0)
     for _ in range(300):
         first, second = (" a" * rng.randint(0, 12) for _ in "ab")
-        expected = theirs(first, second, truncation="longest_first", max_length=(size := rng.randint(2, 24)))
+        expected = theirs(
+            first, second, truncation="longest_first", max_length=(size := rng.randint(2, 24))
+        )
         assert OURS.encode(first, second, max_length=size) == expected["input_ids"]
     with pytest.raises(ValueError, match="at least 2"):
         OURS.encode("a", "b", max_length=1)
@@ -128,7 +166,9 @@ def test_what_was_saved_is_loaded(tmp_path, name, adds_end):
     BytePairTokenizer(OURS.tokens, OURS.merges, adds_end=adds_end).save(tmp_path)
     loaded = BytePairTokenizer.load(tmp_path / name)
     assert (loaded.tokens, loaded.merges, loaded.adds_end) == (OURS.tokens, OURS.merges, adds_end)
-    assert loaded.encode("The end") == AutoTokenizer.from_pretrained(tmp_path)("The end")["input_ids"]
+    assert (
+        loaded.encode("The end") == AutoTokenizer.from_pretrained(tmp_path)("The end")["input_ids"]
+    )
 
 
 def test_errors():
@@ -143,33 +183,46 @@ def test_errors():
             OURS.decode([0, wrong])
 
 
-@pytest.mark.parametrize(("tokens", "merges", "said"), [
-    (BYTES, [], "endoftext"),
-    ([END, *BYTES[1:]], [], "'!' is wrong"),
-    ([END, *BYTES, "ab"], [("ab", "c")], "'abc' is wrong"),
-    ([END, *BYTES, "a "], [], "' ' is wrong"),
-    ([END, *BYTES, ""], [], "'' is wrong"),
-    ([END, *BYTES, "a"], [], "'a' has the ids"),
-])
+@pytest.mark.parametrize(
+    ("tokens", "merges", "said"),
+    [
+        (BYTES, [], "endoftext"),
+        ([END, *BYTES[1:]], [], "'!' is wrong"),
+        ([END, *BYTES, "ab"], [("ab", "c")], "'abc' is wrong"),
+        ([END, *BYTES, "a "], [], "' ' is wrong"),
+        ([END, *BYTES, ""], [], "'' is wrong"),
+        ([END, *BYTES, "a"], [], "'a' has the ids"),
+    ],
+)
 def test_vocabularies_that_cannot_be(tokens, merges, said):
     with pytest.raises(VocabularyError, match=said):
         BytePairTokenizer(tokens, merges)
 
 
-# --- the files of others -------------------------------------------------------------------------------------------
+# --- the files of others --------------------------------------------------------------------------
 
 
 def test_gpt2s_own_file_is_read(tmp_path):
-    """Its settings, as openai-community/gpt2 has them: merges as text, another post-processor, one setting left out."""
+    """Its settings, as openai-community/gpt2 has them: merges as text, another post-processor,
+    one setting left out.
+    """
     OURS.save(tmp_path)
     byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False}
     end = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))["added_tokens"][0]
     change_tokenizer(tmp_path, post_processor=None, decoder=None)
-    change_tokenizer(tmp_path, post_processor=byte_level, decoder={**byte_level, "trim_offsets": True},
-                     pre_tokenizer=None, added_tokens=[{**end, "normalized": True}],
-                     truncation={"max_length": 3, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
-                     model={"continuing_subword_prefix": "", "end_of_word_suffix": "",
-                            "merges": [" ".join(pair) for pair in OURS.merges]})
+    change_tokenizer(
+        tmp_path,
+        post_processor=byte_level,
+        decoder={**byte_level, "trim_offsets": True},
+        pre_tokenizer=None,
+        added_tokens=[{**end, "normalized": True}],
+        truncation={"max_length": 3, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+        model={
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "merges": [" ".join(pair) for pair in OURS.merges],
+        },
+    )
     change_tokenizer(tmp_path, pre_tokenizer={**byte_level, "add_prefix_space": False})
     tokenizer = BytePairTokenizer.load(tmp_path)
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
@@ -179,20 +232,38 @@ def test_gpt2s_own_file_is_read(tmp_path):
         assert tokenizer.encode(text) == theirs.encode(text).ids
 
 
-@pytest.mark.parametrize(("sections", "said"), [
-    ({"normalizer": {"type": "NFC"}}, "normalizer must be None, got {'type': 'NFC'}"),
-    ({"pre_tokenizer": {"add_prefix_space": True}}, "pre_tokenizer.add_prefix_space must be False, got True"),
-    ({"pre_tokenizer": {"use_regex": False}}, "pre_tokenizer.use_regex must be True, got False"),
-    ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer.type must be 'ByteLevel', got 'Whitespace'"),
-    ({"decoder": None}, "decoder must be"),
-    ({"model": {"dropout": 0.1}}, "model.dropout must be None, got 0.1"),
-    ({"model": {"end_of_word_suffix": "</w>"}}, "model.end_of_word_suffix must be None, got '</w>'"),
-    ({"model": {"ignore_merges": True}}, "model.ignore_merges must be False, got True"),
-    ({"added_tokens": []}, r"added_tokens.<\|endoftext\|> must be"),
-    ({"post_processor": {"type": "RobertaProcessing"}}, "post_processor.type must be 'TemplateProcessing'"),
-    ({"model": {"type": "WordPiece"}}, "must hold a BPE model"),
-    ({"model": {"merges": [["a"]]}}, "merges"),
-])
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"normalizer": {"type": "NFC"}}, "normalizer must be None, got {'type': 'NFC'}"),
+        (
+            {"pre_tokenizer": {"add_prefix_space": True}},
+            "pre_tokenizer.add_prefix_space must be False, got True",
+        ),
+        (
+            {"pre_tokenizer": {"use_regex": False}},
+            "pre_tokenizer.use_regex must be True, got False",
+        ),
+        (
+            {"pre_tokenizer": {"type": "Whitespace"}},
+            "pre_tokenizer.type must be 'ByteLevel', got 'Whitespace'",
+        ),
+        ({"decoder": None}, "decoder must be"),
+        ({"model": {"dropout": 0.1}}, "model.dropout must be None, got 0.1"),
+        (
+            {"model": {"end_of_word_suffix": "</w>"}},
+            "model.end_of_word_suffix must be None, got '</w>'",
+        ),
+        ({"model": {"ignore_merges": True}}, "model.ignore_merges must be False, got True"),
+        ({"added_tokens": []}, r"added_tokens.<\|endoftext\|> must be"),
+        (
+            {"post_processor": {"type": "RobertaProcessing"}},
+            "post_processor.type must be 'TemplateProcessing'",
+        ),
+        ({"model": {"type": "WordPiece"}}, "must hold a BPE model"),
+        ({"model": {"merges": [["a"]]}}, "merges"),
+    ],
+)
 def test_other_settings_are_refused_by_name(tmp_path, sections, said):
     OURS.save(tmp_path)
     change_tokenizer(tmp_path, **sections)

@@ -13,16 +13,23 @@ from sklearn.metrics import log_loss
 from course_utils.evaluation.calibration import fit_temperature, reliability, with_temperature
 
 
-def examples(count: int = 400, num_labels: int = 2, *, sharpness: float = 1.0, seed: int = 0,
-             ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels that are drawn by these very logits, which are then made sharper: T = sharpness is right."""
+def examples(
+    count: int = 400,
+    num_labels: int = 2,
+    *,
+    sharpness: float = 1.0,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels that are drawn by these very logits,
+    which are then made sharper: T = sharpness is right.
+    """
     rng = np.random.default_rng(seed)
     logits = 2 * rng.normal(size=(count, num_labels))
     labels = (special.softmax(logits, axis=1).cumsum(axis=1) < rng.random((count, 1))).sum(axis=1)
     return sharpness * logits, labels
 
 
-# --- reliability -------------------------------------------------------------------------------------------------
+# --- reliability ----------------------------------------------------------------------------------
 
 
 @settings(max_examples=50, deadline=None)
@@ -32,10 +39,14 @@ def test_bins_are_scikit_learns(count: int, num_bins: int, num_labels: int, seed
     probabilities = special.softmax(logits, axis=1)
     found = reliability(probabilities, labels, num_bins=num_bins)
     correct = probabilities.argmax(axis=1) == labels
-    # both classes must occur for scikit-learn: a right and a wrong prediction of confidence 0 lie in the first bin
-    shares, means = calibration_curve(np.r_[correct, True, False], np.r_[probabilities.max(axis=1), 0, 0],
-                                      n_bins=num_bins)
-    if num_bins > num_labels:  # the first bin ends below 1 / num_labels: only the two added ones lie in it
+    # both classes must occur for scikit-learn: a right and a wrong prediction of confidence 0 lie
+    # in the first bin
+    shares, means = calibration_curve(
+        np.r_[correct, True, False], np.r_[probabilities.max(axis=1), 0, 0], n_bins=num_bins
+    )
+    if (
+        num_bins > num_labels
+    ):  # the first bin ends below 1 / num_labels: only the two added ones lie in it
         assert np.allclose(found.accuracy, shares[1:]) and np.allclose(found.confidence, means[1:])
     assert found.counts.sum() == count and (found.counts > 0).all()
 
@@ -59,15 +70,23 @@ def test_honest_probabilities_have_a_small_error_and_sharpened_ones_a_large_one(
     assert honest < 0.012 and sharp > 0.08
 
 
-@pytest.mark.parametrize(("probabilities", "labels", "num_bins"), [
-    (np.empty((0, 2)), [], 10), (np.full((2, 2), 0.5), [1], 10), (np.full(2, 0.5), [1, 0], 10),
-    (np.full((2, 2), 0.5), [1, 0], 0)])
-def test_reliability_refuses_what_has_none(probabilities: np.ndarray, labels: list[int], num_bins: int) -> None:
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "num_bins"),
+    [
+        (np.empty((0, 2)), [], 10),
+        (np.full((2, 2), 0.5), [1], 10),
+        (np.full(2, 0.5), [1, 0], 10),
+        (np.full((2, 2), 0.5), [1, 0], 0),
+    ],
+)
+def test_reliability_refuses_what_has_none(
+    probabilities: np.ndarray, labels: list[int], num_bins: int
+) -> None:
     with pytest.raises(ValueError, match="a label for each and one bin at the least"):
         reliability(probabilities, labels, num_bins=num_bins)
 
 
-# --- temperature -------------------------------------------------------------------------------------------------
+# --- temperature ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("num_labels", [2, 3, 7])
@@ -86,8 +105,12 @@ def test_temperature_is_the_minimum_that_scipy_finds(num_labels: int, sharpness:
 def test_temperature_undoes_sharpness() -> None:
     once, labels = examples(20_000)
     assert fit_temperature(once, labels) == pytest.approx(1, abs=0.05)
-    assert fit_temperature(5 * once, labels) == pytest.approx(5 * fit_temperature(once, labels), rel=1e-5)
-    assert fit_temperature(once + 300, labels) == pytest.approx(fit_temperature(once, labels), rel=1e-5)
+    assert fit_temperature(5 * once, labels) == pytest.approx(
+        5 * fit_temperature(once, labels), rel=1e-5
+    )
+    assert fit_temperature(once + 300, labels) == pytest.approx(
+        fit_temperature(once, labels), rel=1e-5
+    )
     assert fit_temperature(1e4 * once.astype(np.float32), labels) > 9e3  # nothing overflows
 
 
@@ -114,11 +137,23 @@ def test_no_temperature_where_ties_and_right_ones_are_all() -> None:
         fit_temperature([[1, 1], [2, 0]], [1, 0])
 
 
-@pytest.mark.parametrize(("logits", "labels"), [
-    ([[np.nan, 1], [2, 0], [0, 3]], [1, 0, 0]), ([[np.inf, 1], [2, 0], [0, 3]], [1, 0, 0]), (np.zeros((0, 2)), []),
-    (np.zeros((0, 2)), np.zeros(0, dtype=int)), ([[1, 0], [2, 0], [0, 3]], [1.0, 0.0, 0.0]),
-    ([[1, 0], [2, 0], [0, 3]], [-1, 0, 0]), ([[1, 0], [2, 0], [0, 3]], [2, 0, 0]), ([[1, 0], [2, 0], [0, 3]], [1, 0]),
-    ([[1, 0], [2, 0], [0, 3]], [True, False, False]), ([1, 2], [0, 1])])
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        ([[np.nan, 1], [2, 0], [0, 3]], [1, 0, 0]),
+        ([[np.inf, 1], [2, 0], [0, 3]], [1, 0, 0]),
+        (np.zeros((0, 2)), []),
+        (np.zeros((0, 2)), np.zeros(0, dtype=int)),
+        ([[1, 0], [2, 0], [0, 3]], [1.0, 0.0, 0.0]),
+        ([[1, 0], [2, 0], [0, 3]], [-1, 0, 0]),
+        ([[1, 0], [2, 0], [0, 3]], [2, 0, 0]),
+        ([[1, 0], [2, 0], [0, 3]], [1, 0]),
+        ([[1, 0], [2, 0], [0, 3]], [True, False, False]),
+        ([1, 2], [0, 1]),
+    ],
+)
 def test_temperature_refuses_other_shapes_and_kinds(logits: Any, labels: Any) -> None:
-    with pytest.raises(ValueError, match=r"expected finite logits \[num_examples, num_labels\] .* int label within"):
+    with pytest.raises(
+        ValueError, match=r"expected finite logits \[num_examples, num_labels\] .* int label within"
+    ):
         fit_temperature(logits, labels)

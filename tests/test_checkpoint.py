@@ -25,13 +25,15 @@ from course_utils.config import BertConfig
 from course_utils.models import BertForCausalLM, BertForSequenceClassification
 from course_utils.training import runs, saved_state
 
-# --- a kill at every line ----------------------------------------------------------------------------------------
+# --- a kill at every line -------------------------------------------------------------------------
 
 
 def kill_at_every_line(folder, prepare, write, check):
-    """For n = 1, 2, ...: prepare a folder, let a fork die before the n-th line (of saved_state.py, files.py and shutil), check.
+    """For n = 1, 2, ...: prepare a folder, let a fork die before the n-th line (of saved_state.py,
+    files.py and shutil), check.
 
-    Runs in a process of its own; os._exit ends a fork as a kill does: no `finally`, no `except`, nothing is flushed.
+    Runs in a process of its own; os._exit ends a fork as a kill does: no `finally`, no `except`,
+    nothing is flushed.
     """
     killed = 0
     while True:
@@ -141,7 +143,9 @@ def write_classifier(folder):
 
 
 def check_classifier(folder):
-    if (folder / "model.safetensors").exists():  # the weights come last: with them, the folder is whole
+    if (
+        folder / "model.safetensors"
+    ).exists():  # the weights come last: with them, the folder is whole
         model = AutoModelForSequenceClassification.from_pretrained(folder)
         assert same(weights(model), weights(tiny_model()))
         assert AutoTokenizer.from_pretrained(folder)("a film")["input_ids"] == [2, 5, 6, 3]
@@ -174,10 +178,12 @@ def check_that_what_is_left_has_an_owner(folder):
 
 @needs_fork
 def test_a_run_that_is_half_deleted_can_be_told_after_a_kill_at_any_line(tmp_path):
-    survives_every_kill(tmp_path, write_run, runs.delete_run, check_that_what_is_left_has_an_owner, at_least=8)
+    survives_every_kill(
+        tmp_path, write_run, runs.delete_run, check_that_what_is_left_has_an_owner, at_least=8
+    )
 
 
-# --- errors ------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 def full_disk(*_):
@@ -199,7 +205,9 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
 def test_a_state_that_cannot_be_written_leaves_the_old_one(call, tmp_path, monkeypatch):
     write_state(tmp_path, 1)
     monkeypatch.setattr(*call, full_disk)
-    with pytest.raises(OSError, match=r"could not save.*No space left.*before is untouched.*step-00000002") as caught:
+    with pytest.raises(
+        OSError, match=r"could not save.*No space left.*before is untouched.*step-00000002"
+    ) as caught:
         write_state(tmp_path, 2)
     assert caught.value.errno == errno.ENOSPC
     assert os.listdir(tmp_path / "state") == ["step-00000001"]
@@ -222,7 +230,9 @@ def test_a_disk_that_takes_no_more_is_told_in_words(tmp_path):
     write_state(tmp_path, 1)
     assert finish(start(write_beyond_the_limit, tmp_path)) == 0
     message = (tmp_path / "error").read_text()
-    assert "could not save" in message and "File too large" in message and "step-00000002" in message
+    assert (
+        "could not save" in message and "File too large" in message and "step-00000002" in message
+    )
     assert os.listdir(tmp_path / "state") == ["step-00000001"]
 
 
@@ -236,14 +246,19 @@ def test_a_tokenizer_that_cannot_be_written_leaves_the_old_files(tmp_path, monke
 
     tokenizer = tiny_tokenizer()
     monkeypatch.setattr(tokenizer, "save_pretrained", full)
-    with pytest.raises(OSError, match=r"could not save \(No space left on device \(os error 28\)\).*untouched"):
+    with pytest.raises(
+        OSError, match=r"could not save \(No space left on device \(os error 28\)\).*untouched"
+    ):
         models.save_classifier(tmp_path, tiny_model(seed=1), tokenizer)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(FileExistsError, match="a name that is free"), files.atomic_folder(tmp_path / "a"):
+    with (
+        pytest.raises(FileExistsError, match="a name that is free"),
+        files.atomic_folder(tmp_path / "a"),
+    ):
         pytest.fail("came in")
 
 
@@ -262,7 +277,9 @@ def test_ensure_writable_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_a_file_is_no_output_folder(place, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=rf"cannot write to the output folder.*choose another.*{place}"):
+    with pytest.raises(
+        OSError, match=rf"cannot write to the output folder.*choose another.*{place}"
+    ):
         files.ensure_writable(tmp_path / place)
 
 
@@ -286,8 +303,12 @@ def test_a_damaged_state_is_named(damage, tmp_path):
     if damage == "gone":
         file.unlink()
     else:
-        file.write_bytes({"cut": file.read_bytes()[:-1], "emptied": b"", "no json": b'{"step": '}[damage])
-    with pytest.raises(ValueError, match=rf"damaged: .*{file.name}.*delete .*step-00000001 to start again"):
+        file.write_bytes(
+            {"cut": file.read_bytes()[:-1], "emptied": b"", "no json": b'{"step": '}[damage]
+        )
+    with pytest.raises(
+        ValueError, match=rf"damaged: .*{file.name}.*delete .*step-00000001 to start again"
+    ):
         saved_state.load_state(state, ["model", "best"])
 
 
@@ -302,20 +323,28 @@ def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
         saved_state.load_state(tmp_path / "state" / "step-00000001", ["model"])
 
 
-# --- the folder of a run -----------------------------------------------------------------------------------------
+# --- the folder of a run --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("there", "here", "words"), [
-    ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b is 2 there and 3 here"),
-    ({"a": 1}, {"a": 1, "b": 3}, "b is None there and 3 here"),
-    ({"a": 1, "b": 2}, {"a": 1}, "b is 2 there and None here")])
+@pytest.mark.parametrize(
+    ("there", "here", "words"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, "b is 2 there and 3 here"),
+        ({"a": 1}, {"a": 1, "b": 3}, "b is None there and 3 here"),
+        ({"a": 1, "b": 2}, {"a": 1}, "b is 2 there and None here"),
+    ],
+)
 def test_another_run_is_refused_with_both_values(there, here, words, tmp_path):
-    with pytest.raises(ValueError, match=f"{tmp_path} holds another run: {words}; choose another folder"):
+    with pytest.raises(
+        ValueError, match=f"{tmp_path} holds another run: {words}; choose another folder"
+    ):
         runs.refuse_other_run(tmp_path, there, here)
 
 
 def test_the_same_run_is_not_refused(tmp_path):
-    files.write_json(tmp_path / "run.json", {"identity": {"rate": 0.1, "name": "a"}, "hardware": {}})
+    files.write_json(
+        tmp_path / "run.json", {"identity": {"rate": 0.1, "name": "a"}, "hardware": {}}
+    )
     assert runs.read_run(tmp_path, {"name": "a", "rate": 0.1})["hardware"] == {}
     assert runs.read_run(tmp_path / "elsewhere", {"name": "b"}) == {}
 
@@ -349,10 +378,13 @@ def test_weights_are_deleted_only_where_a_record_says_that_a_run_made_them(recor
     for name in ("model.safetensors", "config.json", *([record] if record else [])):
         (tmp_path / name).write_text("x")
     runs.delete_run(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["config.json", *([] if record else ["model.safetensors"])]
+    assert sorted(os.listdir(tmp_path)) == [
+        "config.json",
+        *([] if record else ["model.safetensors"]),
+    ]
 
 
-# --- our models with a head, as transformers reads them ----------------------------------------------------------
+# --- our models with a head, as transformers reads them -------------------------------------------
 
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 20, 21, 22, 3]])
 
@@ -361,8 +393,18 @@ def save_ours(kind, folder, **options):
     """One of model.py's own, of large random weights, in eval mode, and in `folder`."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = kind(BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                                intermediate_size=32, max_position_embeddings=32, initializer_range=0.3), **options)
+        model = kind(
+            BertConfig(
+                vocab_size=40,
+                hidden_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+                max_position_embeddings=32,
+                initializer_range=0.3,
+            ),
+            **options,
+        )
     models.save_pretrained(model.eval(), folder)
     return model
 
@@ -380,13 +422,17 @@ def test_transformers_reads_a_causal_model_as_one_that_looks_back_only(tmp_path)
     assert (type(theirs).__name__, theirs.config.is_decoder) == ("BertLMHeadModel", True)
     assert theirs.config.architectures == ["BertLMHeadModel"]
     assert_same_logits(ours, theirs)
-    assert same(weights(ours), weights(models.load_pretrained(tmp_path, model_class=BertForCausalLM)))
+    assert same(
+        weights(ours), weights(models.load_pretrained(tmp_path, model_class=BertForCausalLM))
+    )
 
 
 @pytest.mark.parametrize("num_labels", [1, 2, 3])
 def test_transformers_reads_a_classifier_with_all_its_labels(num_labels, tmp_path):
     ours = save_ours(BertForSequenceClassification, tmp_path, num_labels=num_labels)
-    theirs, loading = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+    theirs, loading = AutoModelForSequenceClassification.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
     assert not loading["missing_keys"] and theirs.config.num_labels == num_labels
     assert theirs.config.id2label == {number: f"LABEL_{number}" for number in range(num_labels)}
     assert_same_logits(ours, theirs)
@@ -394,15 +440,26 @@ def test_transformers_reads_a_classifier_with_all_its_labels(num_labels, tmp_pat
     assert same(weights(ours), weights(back))
 
 
-# --- tensors -----------------------------------------------------------------------------------------------------
+# --- tensors --------------------------------------------------------------------------------------
 
 
 def test_random_states_come_back_through_json():
     def draw():
-        return [random.random(), random.gauss(0, 1), *np.random.standard_normal(3), np.random.randint(1000),
-                *torch.randn(3).tolist(), *torch.rand(17).tolist(), *torch.randperm(5).tolist()]
+        return [
+            random.random(),
+            random.gauss(0, 1),
+            *np.random.standard_normal(3),
+            np.random.randint(1000),
+            *torch.randn(3).tolist(),
+            *torch.rand(17).tolist(),
+            *torch.randperm(5).tolist(),
+        ]
 
-    random.gauss(0, 1), np.random.standard_normal(), torch.randn(1)  # each leaves half a pair of normals behind
+    (
+        random.gauss(0, 1),
+        np.random.standard_normal(),
+        torch.randn(1),
+    )  # each leaves half a pair of normals behind
     states = json.loads(json.dumps(saved_state.random_states()))
     first = draw()
     assert draw() != first
@@ -456,10 +513,14 @@ def test_an_optimizer_goes_on_as_if_never_stopped(tmp_path):
 
     one, optimizer = fresh()
     steps(one, optimizer, 3)
-    saved_state.save_file(saved_state.optimizer_tensors(optimizer), tmp_path / "optimizer.safetensors")
+    saved_state.save_file(
+        saved_state.optimizer_tensors(optimizer), tmp_path / "optimizer.safetensors"
+    )
     other, fresh_optimizer = fresh()
     models.load_tensors(other, models.model_tensors(one))
-    saved_state.load_optimizer(fresh_optimizer, saved_state.load_file(tmp_path / "optimizer.safetensors"))
+    saved_state.load_optimizer(
+        fresh_optimizer, saved_state.load_file(tmp_path / "optimizer.safetensors")
+    )
     steps(one, optimizer, 2)
     steps(other, fresh_optimizer, 2)
     assert same(weights(one), weights(other))

@@ -38,7 +38,20 @@ from course_utils.training.runs import checkpoint_name
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = [row["text"] for row in tiny_reviews(24)]
 SHORT = ClassificationConfig(max_length=32)
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "of", "words", "dull", "lovely", "!"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "film",
+    "of",
+    "words",
+    "dull",
+    "lovely",
+    "!",
+]
 
 
 def tiny_tokenizer():
@@ -47,7 +60,9 @@ def tiny_tokenizer():
 
 @pytest.fixture
 def encoder(tmp_path):
-    """A pre-trained encoder with no head, in half precision, whose tokenizer cuts and pads: as some are published."""
+    """A pre-trained encoder with no head, in half precision,
+    whose tokenizer cuts and pads: as some are published.
+    """
     tokenizer = tiny_tokenizer()
     tokenizer.backend_tokenizer.enable_truncation(4)
     tokenizer.backend_tokenizer.enable_padding(length=4)
@@ -55,11 +70,13 @@ def encoder(tmp_path):
     return tmp_path
 
 
-# --- a start -----------------------------------------------------------------------------------------------------
+# --- a start --------------------------------------------------------------------------------------
 
 
 def test_a_random_start_is_the_same_each_time():
-    (tokenizer, model), (again, twin) = (start_from("tiny-random", TEXTS, SHORT, seed=3) for _ in range(2))
+    (tokenizer, model), (again, twin) = (
+        start_from("tiny-random", TEXTS, SHORT, seed=3) for _ in range(2)
+    )
     assert tokenizer.get_vocab() == again.get_vocab()
     assert same(weights(model), weights(twin))
     other = start_from("tiny-random", TEXTS, SHORT, seed=4)[1]
@@ -72,28 +89,40 @@ def test_a_random_start_knows_the_words_of_its_texts():
     assert (tokenizer.pad_token_id, model.config.pad_token_id) == (0, 0)
     assert len(tokenizer) == model.config.vocab_size
     assert sorted(tokenizer.all_special_tokens) == ["[CLS]", "[MASK]", "[PAD]", "[SEP]", "[UNK]"]
-    assert model.config.id2label == {0: "neg", 1: "pos"} and model.config.label2id == {"neg": 0, "pos": 1}
+    assert model.config.id2label == {0: "neg", 1: "pos"} and model.config.label2id == {
+        "neg": 0,
+        "pos": 1,
+    }
 
 
 def test_course_berts_network_can_start_untrained():
-    (tokenizer, trained), (same_tokenizer, fresh) = (start_from(name, TEXTS, SHORT, seed=3)
-                                                     for name in ("course-bert", "course-bert-random"))
+    (tokenizer, trained), (same_tokenizer, fresh) = (
+        start_from(name, TEXTS, SHORT, seed=3) for name in ("course-bert", "course-bert-random")
+    )
     assert tokenizer.get_vocab() == same_tokenizer.get_vocab()
     assert {name: tensor.shape for name, tensor in weights(fresh).items()} == {
-        name: tensor.shape for name, tensor in weights(trained).items()}
+        name: tensor.shape for name, tensor in weights(trained).items()
+    }
     assert all(tensor.dtype == torch.float32 for tensor in fresh.parameters())
-    assert all(abs(tensor.std() - 0.02) < 0.001 for tensor in fresh.parameters() if tensor.numel() > 10_000)
+    assert all(
+        abs(tensor.std() - 0.02) < 0.001 for tensor in fresh.parameters() if tensor.numel() > 10_000
+    )
     twin, other = (start_from("course-bert-random", TEXTS, SHORT, seed=seed)[1] for seed in (3, 4))
     assert same(weights(fresh), weights(twin)) and not same(weights(fresh), weights(other))
 
 
 def test_a_published_encoder_gets_a_head_of_its_seed(encoder):
-    config = ClassificationConfig(max_length=32, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    config = ClassificationConfig(
+        max_length=32, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2
+    )
     _, model = start_from(str(encoder), TEXTS, config, seed=1)
     assert all(tensor.dtype == torch.float32 for tensor in model.parameters())
     expected = tiny_model(BertModel).half().float()
     assert same(weights(model.bert), weights(expected))
-    assert (model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob) == (0.3, 0.2)
+    assert (model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob) == (
+        0.3,
+        0.2,
+    )
     assert model.bert.encoder.layer[0].output.dropout.p == 0.3
     again, other = (start_from(str(encoder), TEXTS, config, seed=seed)[1] for seed in (1, 2))
     assert torch.equal(model.classifier.weight, again.classifier.weight)
@@ -103,17 +132,27 @@ def test_a_published_encoder_gets_a_head_of_its_seed(encoder):
 def test_the_shipped_checkpoint_has_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = Path(shipped_folder("course-bert"))
-    assert folder == ROOT / "data" / "checkpoints" / "course-bert" == fetch_checkpoint("course-bert")
-    (tmp_path / "course-bert").mkdir()  # one's own of that name is no rival, and can be had by its path
+    assert (
+        folder == ROOT / "data" / "checkpoints" / "course-bert" == fetch_checkpoint("course-bert")
+    )
+    (
+        tmp_path / "course-bert"
+    ).mkdir()  # one's own of that name is no rival, and can be had by its path
     (tmp_path / "course-bert" / "config.json").write_text("{}")
     assert fetch_checkpoint("course-bert") == folder
-    assert fetch_checkpoint("./course-bert") == fetch_checkpoint(Path("course-bert")) == Path("course-bert")
+    assert (
+        fetch_checkpoint("./course-bert")
+        == fetch_checkpoint(Path("course-bert"))
+        == Path("course-bert")
+    )
     assert shipped_folder("tiny-random") == "tiny-random"
 
 
 def test_a_copy_without_the_shipped_checkpoint_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "_SHIPPED", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"course-bert ships with the course, .*git clone.*tiny-random"):
+    with pytest.raises(
+        FileNotFoundError, match=r"course-bert ships with the course, .*git clone.*tiny-random"
+    ):
         start_from("course-bert", TEXTS, SHORT, seed=0)
 
 
@@ -121,7 +160,9 @@ def test_the_shipped_checkpoint_is_read_whole_and_by_the_courses_own_tokenizer()
     tokenizer, model = start_from("course-bert", TEXTS, SHORT, seed=0)
     own = load_pretrained(shipped_folder("course-bert"))
     theirs = weights(model.bert)
-    assert all(torch.equal(tensor, theirs[their_name(name)]) for name, tensor in weights(own).items())
+    assert all(
+        torch.equal(tensor, theirs[their_name(name)]) for name, tensor in weights(own).items()
+    )
     assert all(tensor.dtype == torch.float32 for tensor in model.parameters())
     ours = WordPieceTokenizer.load(shipped_folder("course-bert"))
     reviews = data.load_reviews("course")
@@ -140,7 +181,9 @@ def test_a_checkpoint_without_all_of_its_encoder_is_refused(encoder):
     shallow = tiny_model(BertModel, num_hidden_layers=1)
     shallow.config.num_hidden_layers = 2
     save_classifier(encoder, shallow, tiny_tokenizer())
-    with pytest.raises(ValueError, match=r"lacks weights of the encoder \(bert.encoder.layer.1\..*16 in all\)"):
+    with pytest.raises(
+        ValueError, match=r"lacks weights of the encoder \(bert.encoder.layer.1\..*16 in all\)"
+    ):
         start_from(str(encoder), TEXTS, SHORT, seed=0)
 
 
@@ -150,16 +193,25 @@ def test_more_tokens_than_positions_are_refused(encoder):
 
 
 def test_another_kind_of_model_is_refused_by_its_settings(tmp_path):
-    """DistilBERT calls its dropout by other names, so that what is asked for would be passed over in silence."""
-    config = DistilBertConfig(vocab_size=40, dim=16, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=64)
+    """DistilBERT calls its dropout by other names, so that what is asked for would be
+    passed over in silence.
+    """
+    config = DistilBertConfig(
+        vocab_size=40, dim=16, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=64
+    )
     save_classifier(tmp_path, DistilBertForSequenceClassification(config), tiny_tokenizer())
-    with pytest.raises(ValueError, match=r"is a distilbert, which knows no hidden_dropout_prob, .*expected a BERT"):
+    with pytest.raises(
+        ValueError, match=r"is a distilbert, which knows no hidden_dropout_prob, .*expected a BERT"
+    ):
         start_from(str(tmp_path), TEXTS, SHORT, seed=0)
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path):
     save_classifier(tmp_path, tiny_model(BertModel, vocab_size=8), tiny_tokenizer())
-    with pytest.raises(ValueError, match="the tokenizer has 12 tokens, the model 8; they belong to different checkp"):
+    with pytest.raises(
+        ValueError,
+        match="the tokenizer has 12 tokens, the model 8; they belong to different checkp",
+    ):
         start_from(str(tmp_path), TEXTS, SHORT, seed=0)
 
 
@@ -170,26 +222,37 @@ def test_weights_that_are_pickled_are_not_read(encoder):
         start_from(str(encoder), TEXTS, SHORT, seed=0)
 
 
-# --- features ----------------------------------------------------------------------------------------------------
+# --- features -------------------------------------------------------------------------------------
 
 
 def test_texts_are_cleaned_cut_in_the_middle_and_labelled():
-    features = encode(tiny_tokenizer(), ["a<br />film", "a film of words a film of words dull !"], [1, 0], max_length=7,
-                      tail_share=0.4)
+    features = encode(
+        tiny_tokenizer(),
+        ["a<br />film", "a film of words a film of words dull !"],
+        [1, 0],
+        max_length=7,
+        tail_share=0.4,
+    )
     assert features[0] == {"input_ids": [2, 5, 6, 3], "labels": 1}
     assert features[1] == {"input_ids": [2, 5, 6, 7, 9, 11, 3], "labels": 0}
     assert encode(tiny_tokenizer(), []) == []
     many = ["a film", "of words dull", "good"] * 700  # more than are tokenized at once
-    assert encode(tiny_tokenizer(), many, [0, 1, 0] * 700) == 700 * encode(tiny_tokenizer(), many[:3], [0, 1, 0])
+    assert encode(tiny_tokenizer(), many, [0, 1, 0] * 700) == 700 * encode(
+        tiny_tokenizer(), many[:3], [0, 1, 0]
+    )
 
 
 def test_one_text_or_half_a_label_is_refused():
-    with pytest.raises(TypeError, match=r"expected a list of texts, got one str: 'a film'; put it into a list"):
+    with pytest.raises(
+        TypeError, match=r"expected a list of texts, got one str: 'a film'; put it into a list"
+    ):
         encode(tiny_tokenizer(), "a film")
     for label in (0.7, "1", None, torch.tensor(0.7)):
         with pytest.raises(TypeError):
             encode(tiny_tokenizer(), ["a film"], [label])
-    labels = [feature["labels"] for feature in encode(tiny_tokenizer(), ["a"] * 3, [np.int64(1), True, 0])]
+    labels = [
+        feature["labels"] for feature in encode(tiny_tokenizer(), ["a"] * 3, [np.int64(1), True, 0])
+    ]
     assert labels == [1, 1, 0] and {type(label) for label in labels} == {int}
 
 
@@ -203,22 +266,28 @@ def test_a_tokenizers_own_cut_and_padding_are_switched_off(encoder):
 
 def test_the_loss_is_that_of_transformers():
     model = tiny_model()
-    batch = collate([{"input_ids": [2, 7, 3], "labels": 1}, {"input_ids": [2, 9, 8, 3], "labels": 0}])
+    batch = collate(
+        [{"input_ids": [2, 7, 3], "labels": 1}, {"input_ids": [2, 9, 8, 3], "labels": 0}]
+    )
     assert compute_loss(model, batch).item() == pytest.approx(model(**batch).loss.item())
     first = {name: tensor[:1] for name, tensor in batch.items()}
     batch["labels"][1] = -100
     assert compute_loss(model, batch).item() == pytest.approx(compute_loss(model, first).item())
 
 
-# --- the record --------------------------------------------------------------------------------------------------
+# --- the record -----------------------------------------------------------------------------------
 
 
 def test_a_long_curve_is_thinned_to_means():
-    history = [{"step": step, "loss": float(step), "learning_rate": 1 / step} for step in range(1, 1001)]
+    history = [
+        {"step": step, "loss": float(step), "learning_rate": 1 / step} for step in range(1, 1001)
+    ]
     history.insert(500, {"step": 500, "eval_accuracy": 0.5})
     curve = thin_curve(history)
     assert len(curve) == 200
-    assert curve[0] == {"step": 5, "loss": 3.0, "learning_rate": 1 / 5} and curve[-1]["step"] == 1000
+    assert (
+        curve[0] == {"step": 5, "loss": 3.0, "learning_rate": 1 / 5} and curve[-1]["step"] == 1000
+    )
     assert thin_curve(history[:3]) == history[:3]
 
 
@@ -232,7 +301,7 @@ def test_a_folder_is_named_without_its_place(tmp_path, monkeypatch):
     assert checkpoint_name("owner/name") == "owner/name"
 
 
-# --- predictions -------------------------------------------------------------------------------------------------
+# --- predictions ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -250,14 +319,27 @@ def test_probabilities_are_those_of_the_model(classifier):
     found = predict_probabilities(tokenizer, model, texts)
     own = AutoModelForSequenceClassification.from_pretrained(classifier).eval()
     with torch.no_grad():
-        expected = [own(**tokenizer(text, return_tensors="pt")).logits.softmax(-1).numpy()[0] for text in texts]
+        expected = [
+            own(**tokenizer(text, return_tensors="pt")).logits.softmax(-1).numpy()[0]
+            for text in texts
+        ]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
     assert np.ptp(found[:, 0]) > 0.01
 
 
-@pytest.mark.parametrize("text", ["😀🎬", "这部电影很好看", "<script>alert(1)</script> dull", "dull " * 20_000,
-                                  "a\0film\n\tof", "é" * 5000, "\ud800 film"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "😀🎬",
+        "这部电影很好看",
+        "<script>alert(1)</script> dull",
+        "dull " * 20_000,
+        "a\0film\n\tof",
+        "é" * 5000,
+        "\ud800 film",
+    ],
+)
 def test_any_text_gets_probabilities(text, classifier):
     found = predict_probabilities(*load_classifier(classifier), [text], max_length=64)
     assert found.shape == (1, 2) and found.sum() == pytest.approx(1, abs=1e-6)
@@ -265,12 +347,16 @@ def test_any_text_gets_probabilities(text, classifier):
 
 @pytest.mark.parametrize("text", ["", " \n\t", "<br /><br />", "<script>alert(1)</script>"])
 def test_a_text_that_is_empty_is_named(text, classifier):
-    with pytest.raises(ValueError, match=r"text 1 is empty after cleaning: .*expected at least one word"):
+    with pytest.raises(
+        ValueError, match=r"text 1 is empty after cleaning: .*expected at least one word"
+    ):
         predict_probabilities(*load_classifier(classifier), ["dull", text])
 
 
 def test_a_folder_that_is_not_fine_tuned_is_refused(encoder, tmp_path):
-    with pytest.raises(ValueError, match=r"is not fine-tuned: it lacks classifier.bias, classifier.weight"):
+    with pytest.raises(
+        ValueError, match=r"is not fine-tuned: it lacks classifier.bias, classifier.weight"
+    ):
         load_classifier(encoder)
     os.unlink(encoder / "model.safetensors")
     for folder in (encoder, tmp_path / "nowhere"):
@@ -279,13 +365,16 @@ def test_a_folder_that_is_not_fine_tuned_is_refused(encoder, tmp_path):
 
 
 def test_the_cut_of_training_is_read_from_the_result(tmp_path):
-    (tmp_path / "result.json").write_text('{"config": {"max_length": 8, "tail_share": 0.25, "seed": 0}}')
+    (tmp_path / "result.json").write_text(
+        '{"config": {"max_length": 8, "tail_share": 0.25, "seed": 0}}'
+    )
     assert trained_cut(tmp_path) == {"max_length": 8, "tail_share": 0.25}
     assert trained_cut(Path("nowhere")) == {}
 
 
-each_load = pytest.mark.parametrize("load", [load_classifier, lambda folder: start_from(str(folder), TEXTS, SHORT,
-                                                                                       seed=0)])
+each_load = pytest.mark.parametrize(
+    "load", [load_classifier, lambda folder: start_from(str(folder), TEXTS, SHORT, seed=0)]
+)
 
 
 @each_load
@@ -293,7 +382,9 @@ each_load = pytest.mark.parametrize("load", [load_classifier, lambda folder: sta
 def test_a_tokenizer_that_is_damaged_is_named(classifier, damage, load):
     file = classifier / "tokenizer.json"
     file.write_bytes({"cut": file.read_bytes()[:-40], "emptied": b"", "other json": b"[]"}[damage])
-    with pytest.raises(ValueError, match=rf"the tokenizer in {classifier} cannot be read .*copy tokenizer\.json"):
+    with pytest.raises(
+        ValueError, match=rf"the tokenizer in {classifier} cannot be read .*copy tokenizer\.json"
+    ):
         load(classifier)
 
 
@@ -324,14 +415,17 @@ def test_more_training_reviews_than_there_are_is_refused_and_all_of_them_is_not(
         _splits(ClassificationConfig(train_examples=6001), seed=0)
 
 
-# --- lengths -----------------------------------------------------------------------------------------------------
+# --- lengths --------------------------------------------------------------------------------------
 
 
 def test_a_model_is_trained_and_used_up_to_its_last_position(tmp_path, monkeypatch):
     """100 positions, no multiple of 16: batches may not be padded beyond."""
+
     def long_reviews(seed):
-        return [{**row, "text": f"{('dull', 'lovely')[row['label']]} film of words {'a ' * number}" * 8}
-                for number, row in enumerate(tiny_reviews(16, seed=seed))]
+        return [
+            {**row, "text": f"{('dull', 'lovely')[row['label']]} film of words {'a ' * number}" * 8}
+            for number, row in enumerate(tiny_reviews(16, seed=seed))
+        ]
 
     splits = {split: long_reviews(seed) for seed, split in enumerate(("train", "test"))}
     monkeypatch.setattr(registry, "COURSE_FOLDER", write_reviews(tmp_path / "reviews", **splits))
@@ -342,17 +436,26 @@ def test_a_model_is_trained_and_used_up_to_its_last_position(tmp_path, monkeypat
     torch.set_num_threads(threads)
     texts = ["dull", "film " * 97, "lovely " * 98, "words " * 5000]
     tokenizer, model = load_classifier(folder)
-    assert [len(one["input_ids"]) for one in encode(tokenizer, texts, **trained_cut(folder))] == [3, 99, 100, 100]
+    assert [len(one["input_ids"]) for one in encode(tokenizer, texts, **trained_cut(folder))] == [
+        3,
+        99,
+        100,
+        100,
+    ]
     found = predict_probabilities(tokenizer, model, texts, **trained_cut(folder))
-    alone = [predict_probabilities(tokenizer, model, [text], **trained_cut(folder))[0] for text in texts]
+    alone = [
+        predict_probabilities(tokenizer, model, [text], **trained_cut(folder))[0] for text in texts
+    ]
     np.testing.assert_allclose(found, alone, atol=1e-6)
     (folder / "result.json").unlink()  # as in a folder that others made: no word of its length
     assert trained_cut(folder) == {}
     np.testing.assert_allclose(predict_probabilities(tokenizer, model, texts), found, atol=1e-6)
 
 
-@pytest.mark.parametrize(("positions", "num_ids", "width"), [
-    (100, 98, 100), (100, 90, 96), (512, 98, 112), (99, 98, 99), (99, 79, 80), (99, 99, 99)])
+@pytest.mark.parametrize(
+    ("positions", "num_ids", "width"),
+    [(100, 98, 100), (100, 90, 96), (512, 98, 112), (99, 98, 99), (99, 79, 80), (99, 99, 99)],
+)
 def test_padding_is_coarse_where_there_is_room_for_it(positions, num_ids, width):
     collate = _collate(tiny_tokenizer(), tiny_model(max_position_embeddings=positions))
     assert collate([{"input_ids": [5] * num_ids}])["input_ids"].shape == (1, width)

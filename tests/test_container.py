@@ -91,7 +91,9 @@ def test_other_groups_do_not_count(tmp_path: Path) -> None:
     assert limits(root) == (None, None, None)
 
 
-@pytest.mark.parametrize("cgroup", ["0::/outside/of/the/mount\n", "0::/../../elsewhere\n", "", "nonsense\n\n:\n"])
+@pytest.mark.parametrize(
+    "cgroup", ["0::/outside/of/the/mount\n", "0::/../../elsewhere\n", "", "nonsense\n\n:\n"]
+)
 def test_a_path_that_is_not_there_means_the_mounts_root(tmp_path: Path, cgroup: str) -> None:
     root = machine(tmp_path, cgroup)
     write(root, "cpu.max", "100000 100000\n")
@@ -132,7 +134,9 @@ def test_hybrid_takes_the_limits_of_both(tmp_path: Path) -> None:
     assert limits(root) == (3.0, 2 * GIB, 2 * GIB)
 
 
-@pytest.mark.parametrize("content", ["", "\n", "many", "100000", "0 0", "-5 100000", "100000 0", "1 2 3", "max max"])
+@pytest.mark.parametrize(
+    "content", ["", "\n", "many", "100000", "0 0", "-5 100000", "100000 0", "1 2 3", "max max"]
+)
 def test_a_malformed_quota_is_none(tmp_path: Path, content: str) -> None:
     root = machine(tmp_path, "0::/\n")
     write(root, "cpu.max", content)
@@ -153,7 +157,9 @@ def test_files_that_cannot_be_read_set_no_limit(tmp_path: Path) -> None:
     assert limits(root) == (None, None, None)
 
 
-@pytest.mark.parametrize("statistics", ["", "inactive_file\n", "inactive_file much\n", "inactive_file 9000000000\n"])
+@pytest.mark.parametrize(
+    "statistics", ["", "inactive_file\n", "inactive_file much\n", "inactive_file 9000000000\n"]
+)
 def test_an_unknown_use_counts_as_none(tmp_path: Path, statistics: str) -> None:
     root = machine(tmp_path, "0::/\n")
     write(root, "memory.max", "1000")

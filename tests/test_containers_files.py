@@ -1,4 +1,6 @@
-"""The Dockerfile and the devcontainer, read: not root, the token kept, and every name in them leads to something."""
+"""The Dockerfile and the devcontainer, read: not root, the token kept,
+and every name in them leads to something.
+"""
 
 import json
 import re
@@ -15,7 +17,9 @@ PORT = "8888"
 
 
 def instructions() -> list[tuple[str, str]]:
-    """(instruction, the rest) of each line of the Dockerfile; continued lines are joined, comments dropped."""
+    """(instruction, the rest) of each line of the Dockerfile;
+    continued lines are joined, comments dropped.
+    """
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
@@ -62,8 +66,12 @@ def test_the_course_is_not_installed_or_run_by_root() -> None:
 
 
 def test_the_token_stays() -> None:
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8") + DEVCONTAINER.read_text(encoding="utf-8")
-    assert not re.search(r"(?i)token\s*=|password|allow_origin|disable_check_xsrf|allow.root|JUPYTER_TOKEN", text)
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8") + DEVCONTAINER.read_text(
+        encoding="utf-8"
+    )
+    assert not re.search(
+        r"(?i)token\s*=|password|allow_origin|disable_check_xsrf|allow.root|JUPYTER_TOKEN", text
+    )
 
 
 def test_lab_listens_outside_on_the_port_that_is_exposed() -> None:
@@ -71,14 +79,24 @@ def test_lab_listens_outside_on_the_port_that_is_exposed() -> None:
     assert (shell, flag) == ("sh", "-c")
     copying, starting = (shlex.split(command) for command in commands.split(";"))
     assert copying == [".venv/bin/python", "scripts/work.py"]
-    assert starting == ["exec", ".venv/bin/python", "scripts/lab.py", "--ip", "0.0.0.0", "--port", PORT]
+    assert starting == [
+        "exec",
+        ".venv/bin/python",
+        "scripts/lab.py",
+        "--ip",
+        "0.0.0.0",
+        "--port",
+        PORT,
+    ]
     assert values("EXPOSE") == [PORT]
 
 
 def test_what_is_copied_or_run_exists() -> None:
     for value in values("COPY"):
         for source in value.split()[1:-1]:
-            assert list(ROOT.glob(source)) if source != "." else True, f"COPY {source}: there is no such file"
+            assert list(ROOT.glob(source)) if source != "." else True, (
+                f"COPY {source}: there is no such file"
+            )
     for value in [*values("RUN"), *values("CMD")]:
         for script in re.findall(r"scripts/\w+\.py", value):
             assert (ROOT / script).is_file(), f"{script} is not there"
@@ -87,13 +105,22 @@ def test_what_is_copied_or_run_exists() -> None:
 def test_what_the_set_up_reads_comes_before_the_rest() -> None:
     """So that a changed notebook does not install everything again."""
     copies = [place for place, (word, _) in enumerate(DOCKERFILE) if word == "COPY"]
-    setup = next(place for place, (word, rest) in enumerate(DOCKERFILE) if word == "RUN" and "setup_env.py" in rest)
+    setup = next(
+        place
+        for place, (word, rest) in enumerate(DOCKERFILE)
+        if word == "RUN" and "setup_env.py" in rest
+    )
     assert copies[-2] < setup < copies[-1]
     assert DOCKERFILE[copies[-1]][1].split()[1:] == [".", "."]
     early = {name for place in copies[:-1] for name in DOCKERFILE[place][1].split()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     # the project itself is installed there, and that reads these
-    assert {"pyproject.toml", "requirements.lock", project["readme"], *project["license-files"]} <= early
+    assert {
+        "pyproject.toml",
+        "requirements.lock",
+        project["readme"],
+        *project["license-files"],
+    } <= early
 
 
 @pytest.mark.parametrize("name", [".git", ".venv", "runs", "work", "**/__pycache__"])
@@ -102,15 +129,29 @@ def test_the_image_gets_nothing_that_is_made_here(name: str) -> None:
 
 
 def test_the_image_gets_the_whole_course() -> None:
-    ignored = {line.strip("/") for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()}
-    assert not ignored & {"notebooks", "course_utils", "data", "scripts", "tests", "docs", "Makefile", "README.md"}
+    ignored = {
+        line.strip("/")
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    }
+    assert not ignored & {
+        "notebooks",
+        "course_utils",
+        "data",
+        "scripts",
+        "tests",
+        "docs",
+        "Makefile",
+        "README.md",
+    }
 
 
-# --- devcontainer ------------------------------------------------------------------------------------------------
+# --- devcontainer ---------------------------------------------------------------------------------
 
 
 def devcontainer() -> dict:
-    return json.loads(DEVCONTAINER.read_text(encoding="utf-8"))  # without comments: any reader of JSON takes it
+    return json.loads(
+        DEVCONTAINER.read_text(encoding="utf-8")
+    )  # without comments: any reader of JSON takes it
 
 
 def test_devcontainer_builds_a_stage_of_the_dockerfile() -> None:
@@ -118,7 +159,9 @@ def test_devcontainer_builds_a_stage_of_the_dockerfile() -> None:
     assert (DEVCONTAINER.parent / build["dockerfile"]).resolve() == ROOT / "Dockerfile"
     assert (DEVCONTAINER.parent / build["context"]).resolve() == ROOT
     stages = [value.split()[-1] for value in values("FROM")]
-    assert build["target"] == stages[0]  # the last one has a .venv at a place that the mounted repository hides
+    assert (
+        build["target"] == stages[0]
+    )  # the last one has a .venv at a place that the mounted repository hides
     assert "image" not in devcontainer()
 
 

@@ -1,4 +1,6 @@
-"""Reviews: what is loaded is whole, or the error says what is wrong; splits part no repeats; batches lose nothing."""
+"""Reviews: what is loaded is whole, or the error says what is wrong; splits part no repeats;
+batches lose nothing.
+"""
 
 import contextlib
 import functools
@@ -38,11 +40,17 @@ from course_utils.tokenization import WordPieceTokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_IMDB = Path(os.environ.get("COURSE_IMDB_DIR") or ROOT.parent / "shared" / "imdb")
-needs_imdb = pytest.mark.skipif(not (REAL_IMDB / "plain_text").is_dir(),
-                                reason="needs the real IMDb data: set COURSE_IMDB_DIR to its folder")
-needs_reviews = pytest.mark.skipif(not (ROOT / "data" / "reviews").is_dir(), reason="needs data/reviews")
+needs_imdb = pytest.mark.skipif(
+    not (REAL_IMDB / "plain_text").is_dir(),
+    reason="needs the real IMDb data: set COURSE_IMDB_DIR to its folder",
+)
+needs_reviews = pytest.mark.skipif(
+    not (ROOT / "data" / "reviews").is_dir(), reason="needs data/reviews"
+)
 # The same examples each time, and no clock: a busy machine changes nothing.
-steady = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+steady = settings(
+    deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 FILE = "{}-00000-of-00001.parquet"
 
 
@@ -59,14 +67,22 @@ def sha256_of_rows(rows):
 def rows_of(split, labels, count):
     rng = random.Random(split)
     words = [f"word{number}" for number in range(200)] + ["naïve", "电影", "😀", "<br />"]
-    return [(f"{split} {index} " + " ".join(rng.choices(words, k=30)), label)
-            for label in labels for index in range(count)]
+    return [
+        (f"{split} {index} " + " ".join(rng.choices(words, k=30)), label)
+        for label in labels
+        for index in range(count)
+    ]
 
 
-ROWS = {"train": rows_of("train", [0, 1], 400), "test": rows_of("test", [0, 1], 300),
-        "unsupervised": rows_of("unsupervised", [-1], 500)}
-OFFICIAL = {split: data.OfficialSplit(dict(Counter(label for _, label in rows)), sha256_of_rows(rows))
-            for split, rows in ROWS.items()}
+ROWS = {
+    "train": rows_of("train", [0, 1], 400),
+    "test": rows_of("test", [0, 1], 300),
+    "unsupervised": rows_of("unsupervised", [-1], 500),
+}
+OFFICIAL = {
+    split: data.OfficialSplit(dict(Counter(label for _, label in rows)), sha256_of_rows(rows))
+    for split, rows in ROWS.items()
+}
 
 
 def to_table(rows):
@@ -97,8 +113,11 @@ def folder(tiny, tmp_path, monkeypatch):
 def start(tiny, tmp_path, monkeypatch):
     """Start a Hub that serves the tiny IMDb with the given faults; COURSE_IMDB_DIR is unset."""
     monkeypatch.delenv("COURSE_IMDB_DIR", raising=False)
-    monkeypatch.setattr(hub, "with_retries", functools.partial(hub.with_retries, sleep=lambda _: None))
+    monkeypatch.setattr(
+        hub, "with_retries", functools.partial(hub.with_retries, sleep=lambda _: None)
+    )
     with contextlib.ExitStack() as stack:
+
         def start(*faults, rows=ROWS):
             repository = tmp_path / "hub" / "datasets" / "stanfordnlp" / "imdb"
             write_imdb(repository / "plain_text", rows)
@@ -119,7 +138,7 @@ def assert_tiny(reviews):
         assert reviews[split].features["label"].names == ["neg", "pos"]
 
 
-# --- IMDb from a folder -------------------------------------------------------------------------------------
+# --- IMDb from a folder ---------------------------------------------------------------------------
 
 
 def test_a_folder_in_the_layout_of_the_hub(folder):
@@ -132,7 +151,9 @@ def test_a_folder_with_the_files_alone(folder, monkeypatch):
 
 
 def test_the_encoding_of_the_files_does_not_matter(tiny, tmp_path, monkeypatch):
-    folder = write_imdb(tmp_path / "other", compression="zstd", row_group_size=37, use_dictionary=False)
+    folder = write_imdb(
+        tmp_path / "other", compression="zstd", row_group_size=37, use_dictionary=False
+    )
     train = to_table(ROWS["train"])
     (folder / FILE.format("train")).unlink()
     for part, (start, stop) in enumerate([(0, 500), (500, 800)]):
@@ -145,12 +166,17 @@ def test_the_encoding_of_the_files_does_not_matter(tiny, tmp_path, monkeypatch):
 
 def test_the_content_hash_is_that_of_the_rows():
     for rows in (*ROWS.values(), [("", 0), ("é", 1)], []):
-        table = pa.table({"text": pa.array([text for text, _ in rows], pa.string()),
-                          "label": pa.array([label for _, label in rows], pa.int64())})
+        table = pa.table(
+            {
+                "text": pa.array([text for text, _ in rows], pa.string()),
+                "label": pa.array([label for _, label in rows], pa.int64()),
+            }
+        )
         assert data.content_hash(table) == sha256_of_rows(rows)
     table = to_table(ROWS["train"])
-    assert data.content_hash(pa.concat_tables([table.slice(3, 4), table.slice(7, 9)])) == \
-        sha256_of_rows(ROWS["train"][3:16])
+    assert data.content_hash(
+        pa.concat_tables([table.slice(3, 4), table.slice(7, 9)])
+    ) == sha256_of_rows(ROWS["train"][3:16])
 
 
 def test_unknown_names_list_the_choices():
@@ -160,7 +186,9 @@ def test_unknown_names_list_the_choices():
 
 def test_a_folder_that_does_not_exist(folder, monkeypatch):
     monkeypatch.setenv("COURSE_IMDB_DIR", str(folder / "nowhere"))
-    with pytest.raises(DataError, match=r"COURSE_IMDB_DIR=.*nowhere: .*no such folder.*unset COURSE_IMDB_DIR"):
+    with pytest.raises(
+        DataError, match=r"COURSE_IMDB_DIR=.*nowhere: .*no such folder.*unset COURSE_IMDB_DIR"
+    ):
         load_reviews("imdb")
 
 
@@ -173,7 +201,9 @@ def test_a_missing_file_is_named(folder):
 def test_a_folder_in_the_place_of_a_file_is_named(folder):
     (folder / FILE.format("test")).unlink()
     (folder / FILE.format("test")).mkdir()
-    with pytest.raises(DataError, match=r"test-00000-of-00001\.parquet is cut short, damaged or unreadable"):
+    with pytest.raises(
+        DataError, match=r"test-00000-of-00001\.parquet is cut short, damaged or unreadable"
+    ):
         load_reviews("imdb")
 
 
@@ -182,7 +212,9 @@ def test_a_truncated_file_is_named(folder, share):
     file = folder / FILE.format("train")
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet is cut short, damaged") as caught:
+    with pytest.raises(
+        DataError, match=r"train-00000-of-00001\.parquet is cut short, damaged"
+    ) as caught:
         load_reviews("imdb")
     assert caught.value.__suppress_context__
 
@@ -203,7 +235,9 @@ def test_no_flipped_byte_gets_through(folder):
         except DataError as error:
             outcomes["read" if "damaged" in str(error) else "changed content"] += 1
     assert outcomes["read"] > 5
-    assert outcomes["changed content"] > 5, "the hash, and not only the reader, must be what notices"
+    assert outcomes["changed content"] > 5, (
+        "the hash, and not only the reader, must be what notices"
+    )
 
 
 def test_half_the_rows_are_not_enough(folder):
@@ -213,7 +247,9 @@ def test_half_the_rows_are_not_enough(folder):
 
 
 def test_one_class_only_is_named(folder):
-    pq.write_table(to_table([(text, 0) for text, _ in ROWS["train"]]), folder / FILE.format("train"))
+    pq.write_table(
+        to_table([(text, 0) for text, _ in ROWS["train"]]), folder / FILE.format("train")
+    )
     with pytest.raises(DataError, match="wrong classes: expected 400 neg, 400 pos; found 800 neg"):
         load_reviews("imdb")
 
@@ -221,16 +257,24 @@ def test_one_class_only_is_named(folder):
 def test_swapped_rows_are_noticed(folder):
     rows = [ROWS["train"][1], ROWS["train"][0], *ROWS["train"][2:]]
     pq.write_table(to_table(rows), folder / FILE.format("train"))
-    with pytest.raises(DataError, match=r"right counts, but its content is not the published one: expected sha256"):
+    with pytest.raises(
+        DataError, match=r"right counts, but its content is not the published one: expected sha256"
+    ):
         load_reviews("imdb")
 
 
-@pytest.mark.parametrize(("table", "message"), [
-    (pa.table({"review": ["good"], "label": [1]}), r'must have a "text"; the columns are \[\'review\''),
-    (pa.table({"text": ["good", None], "label": [1, 0]}), 'must have a "text"'),
-    (pa.table({"text": ["good", "bad"], "label": [1, None]}), 'must have a "label"'),
-    (pa.table({"text": ["good"], "label": ["pos"]}), "unreadable: Failed to parse"),
-])
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            pa.table({"review": ["good"], "label": [1]}),
+            r'must have a "text"; the columns are \[\'review\'',
+        ),
+        (pa.table({"text": ["good", None], "label": [1, 0]}), 'must have a "text"'),
+        (pa.table({"text": ["good", "bad"], "label": [1, None]}), 'must have a "label"'),
+        (pa.table({"text": ["good"], "label": ["pos"]}), "unreadable: Failed to parse"),
+    ],
+)
 def test_foreign_columns_are_named(folder, table, message):
     pq.write_table(table, folder / FILE.format("test"))
     with pytest.raises(DataError, match=message):
@@ -261,7 +305,7 @@ def test_page_checksums_find_every_flipped_byte(tmp_path):
     assert found > 80
 
 
-# --- IMDb from the Hub --------------------------------------------------------------------------------------
+# --- IMDb from the Hub ----------------------------------------------------------------------------
 
 
 def test_the_hub_is_asked_once_then_the_cache(start):
@@ -295,7 +339,9 @@ def test_corrupt_data_is_fetched_afresh_once(start):
 
 def test_data_that_stays_corrupt_is_an_error_after_one_forced_download(start):
     server = start(r"corrupt:1.0@^GET .*/resolve/.*test")
-    with pytest.raises(DataError, match=r"test.*forced download has not healed.*set COURSE_IMDB_DIR"):
+    with pytest.raises(
+        DataError, match=r"test.*forced download has not healed.*set COURSE_IMDB_DIR"
+    ):
         load_reviews("imdb")
     assert server.count(r"GET .*test.*parquet 200") == 2
 
@@ -309,7 +355,9 @@ def test_half_a_data_set_on_the_hub_is_named(start):
 def test_offline_without_a_cache_says_how_to_get_the_data(start, monkeypatch):
     server = start()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match=r"not in the cache.*HF_HUB_OFFLINE.*Go online.*COURSE_IMDB_DIR"):
+    with pytest.raises(
+        DataError, match=r"not in the cache.*HF_HUB_OFFLINE.*Go online.*COURSE_IMDB_DIR"
+    ):
         load_reviews("imdb")
     assert server.count("GET|HEAD") == 0
 
@@ -329,9 +377,19 @@ print(*(len(split) for split in reviews.values()))
 
 
 def run(name, **environment):
-    inherited = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "COURSE_IMDB_DIR")}
-    return subprocess.run([sys.executable, "-c", LOAD.format(name=name)], capture_output=True, text=True, cwd=ROOT,
-                          env=inherited | {"NO_PROXY": "127.0.0.1"} | environment, timeout=300)
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("HF_HUB_OFFLINE", "COURSE_IMDB_DIR")
+    }
+    return subprocess.run(
+        [sys.executable, "-c", LOAD.format(name=name)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=inherited | {"NO_PROXY": "127.0.0.1"} | environment,
+        timeout=300,
+    )
 
 
 @needs_imdb
@@ -350,22 +408,30 @@ def test_the_real_imdb_from_a_hub_that_corrupts_it_once(tmp_path):
 def test_the_real_imdb_from_a_folder(monkeypatch):
     monkeypatch.setenv("COURSE_IMDB_DIR", str(REAL_IMDB))
     reviews = load_reviews("imdb")
-    assert {split: len(rows) for split, rows in reviews.items()} == \
-        {"train": 25_000, "test": 25_000, "unsupervised": 50_000}
+    assert {split: len(rows) for split, rows in reviews.items()} == {
+        "train": 25_000,
+        "test": 25_000,
+        "unsupervised": 50_000,
+    }
     train, validation = hold_out(reviews["train"], 2_500)
     assert (len(train), len(validation)) == (22_500, 2_500)
     assert Counter(validation["label"][:]) == {0: 1_250, 1: 1_250}
     assert not set(train["text"][:]) & set(validation["text"][:])
 
 
-# --- the course's own reviews -------------------------------------------------------------------------------
+# --- the course's own reviews ---------------------------------------------------------------------
 
 
 @needs_reviews
 def test_the_course_reviews_are_whole():
     reviews = load_reviews("course")
     assert list(reviews) == ["train", "validation", "test", "unsupervised", "handwritten"]
-    assert [len(reviews[split]) for split in data.COURSE_SPLITS[:4]] == [6_000, 1_000, 2_000, 20_000]
+    assert [len(reviews[split]) for split in data.COURSE_SPLITS[:4]] == [
+        6_000,
+        1_000,
+        2_000,
+        20_000,
+    ]
     assert len(reviews["handwritten"]) >= 240
     for split, rows in reviews.items():
         assert {"text", "label", "phenomenon"} <= set(rows.column_names)
@@ -395,21 +461,31 @@ def test_missing_course_reviews_are_named(tmp_path, monkeypatch):
 
 def test_missing_course_reviews_come_back_with_the_course(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "COURSE_FOLDER", tmp_path)
-    with pytest.raises(DataError, match=r"train\.parquet is missing .*Fetch the course again: git clone, or git check"):
+    with pytest.raises(
+        DataError,
+        match=r"train\.parquet is missing .*Fetch the course again: git clone, or git check",
+    ):
         load_reviews("course")
     (tmp_path / "train.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"train\.parquet is cut short.*Fetch the course again: git clone"):
+    with pytest.raises(
+        DataError, match=r"train\.parquet is cut short.*Fetch the course again: git clone"
+    ):
         load_reviews("course")
 
 
-@pytest.mark.parametrize("kind", [pa.ArrowNotImplementedError, pa.ArrowKeyError, pa.ArrowIndexError])
+@pytest.mark.parametrize(
+    "kind", [pa.ArrowNotImplementedError, pa.ArrowKeyError, pa.ArrowIndexError]
+)
 def test_whatever_arrow_raises_is_told_with_the_file(kind, tmp_path, monkeypatch):
     """A flipped byte may ask for what Arrow does not know: an error of yet another of its kinds."""
+
     def refuse(*_, **__):
         raise kind("Unknown encoding type.")
 
     monkeypatch.setattr(pq, "ParquetFile", refuse)
-    with pytest.raises(DataError, match=r"reviews\.parquet is cut short, damaged or unreadable: .*Unknown encoding"):
+    with pytest.raises(
+        DataError, match=r"reviews\.parquet is cut short, damaged or unreadable: .*Unknown encoding"
+    ):
         registry._read_parquet(tmp_path / "reviews.parquet")
 
 
@@ -421,11 +497,13 @@ def test_no_home_folder_is_needed_for_local_data(tmp_path):
     assert result.stderr == ""
 
 
-# --- checks and held-out examples ---------------------------------------------------------------------------
+# --- checks and held-out examples -----------------------------------------------------------------
 
 
 def dataset(labels, texts=None):
-    return Dataset.from_dict({"text": texts or [f"review {index}" for index in range(len(labels))], "label": labels})
+    return Dataset.from_dict(
+        {"text": texts or [f"review {index}" for index in range(len(labels))], "label": labels}
+    )
 
 
 def test_good_examples_pass():
@@ -433,14 +511,25 @@ def test_good_examples_pass():
     check_examples(dataset([0, 1, 2]), num_labels=3, name="mine")
 
 
-@pytest.mark.parametrize(("labels", "texts", "message"), [
-    ([0, 1, 1], ["good", "", " \n\t"], "mine: 2 of 3 texts are empty, the first at index 1"),
-    ([0, 1, 1], ["good", "bad", None], "mine: 1 of 3 texts are empty, the first at index 2"),
-    ([0, 1, 1], ["good", "<br /><br />", "bad"], "mine: 1 of 3 texts are empty, the first at index 1"),
-    ([0, 1, -1, 2], None, r"mine: 2 of 4 labels lie outside 0 to 1, the first at index 2 \(-1\)"),
-    ([0, 0, 0], None, "mine: no example has label 1; the 3 are 3 neg. Was sorted data cut"),
-    ([], None, "mine: no example has label 0, 1; the 0 are none"),
-])
+@pytest.mark.parametrize(
+    ("labels", "texts", "message"),
+    [
+        ([0, 1, 1], ["good", "", " \n\t"], "mine: 2 of 3 texts are empty, the first at index 1"),
+        ([0, 1, 1], ["good", "bad", None], "mine: 1 of 3 texts are empty, the first at index 2"),
+        (
+            [0, 1, 1],
+            ["good", "<br /><br />", "bad"],
+            "mine: 1 of 3 texts are empty, the first at index 1",
+        ),
+        (
+            [0, 1, -1, 2],
+            None,
+            r"mine: 2 of 4 labels lie outside 0 to 1, the first at index 2 \(-1\)",
+        ),
+        ([0, 0, 0], None, "mine: no example has label 1; the 3 are 3 neg. Was sorted data cut"),
+        ([], None, "mine: no example has label 0, 1; the 0 are none"),
+    ],
+)
 def test_bad_examples_are_counted_and_the_first_is_named(labels, texts, message):
     with pytest.raises(ValueError, match=message):
         check_examples(dataset(labels, texts), name="mine")
@@ -452,8 +541,9 @@ def test_hold_out_is_stratified_disjoint_and_complete():
     assert Counter(validation["label"][:]) == {0: 30, 1: 10}
     both = [*train["text"][:], *validation["text"][:]]
     assert sorted(both) == sorted(rows["text"][:])
-    assert [int(text.split()[1]) for text in train["text"][:]] == \
-        sorted(int(text.split()[1]) for text in train["text"][:]), "the order of the rows is kept"
+    assert [int(text.split()[1]) for text in train["text"][:]] == sorted(
+        int(text.split()[1]) for text in train["text"][:]
+    ), "the order of the rows is kept"
 
 
 def test_hold_out_depends_on_the_seed_and_the_texts_alone():
@@ -464,22 +554,36 @@ def test_hold_out_depends_on_the_seed_and_the_texts_alone():
 
 
 @steady
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=2, max_size=60), st.data())
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=2, max_size=60), st.data()
+)
 def test_hold_out_never_parts_repeats(rows, draw):
     labels, texts = [label for label, _ in rows], [f"review {number}" for _, number in rows]
     size = draw.draw(st.integers(0, len(rows)))
     try:
         train, validation = hold_out(dataset(labels, texts), size)
     except ValueError as error:
-        assert "cannot hold out" in str(error)  # one label, a size too large, or repeats that do not fit
+        assert "cannot hold out" in str(
+            error
+        )  # one label, a size too large, or repeats that do not fit
         return
     assert len(validation) == size and len(train) == len(rows) - size
     assert not set(train["text"][:]) & set(validation["text"][:])
     assert set(train["label"][:]) == set(validation["label"][:]) == set(labels)
 
 
-@pytest.mark.parametrize(("labels", "size"), [([0, 1] * 5, 10), ([0, 1] * 5, 11), ([0, 1] * 5, 0), ([0, 1] * 5, 1),
-                                              ([0, 1] * 5, -1), ([0] * 10, 4), ([], 1)])
+@pytest.mark.parametrize(
+    ("labels", "size"),
+    [
+        ([0, 1] * 5, 10),
+        ([0, 1] * 5, 11),
+        ([0, 1] * 5, 0),
+        ([0, 1] * 5, 1),
+        ([0, 1] * 5, -1),
+        ([0] * 10, 4),
+        ([], 1),
+    ],
+)
 def test_hold_out_refuses_what_would_leave_a_side_without_a_label(labels, size):
     with pytest.raises(ValueError, match=r"cannot hold out -?\d+ of \d+ examples"):
         hold_out(dataset(labels), size)
@@ -490,7 +594,7 @@ def test_hold_out_refuses_sizes_that_would_part_repeats():
         hold_out(dataset([0] * 4 + [1] * 4, ["a"] * 4 + ["b"] * 4), 2)
 
 
-# --- batches ------------------------------------------------------------------------------------------------
+# --- batches --------------------------------------------------------------------------------------
 
 
 def test_truncation_keeps_head_and_tail():
@@ -534,13 +638,23 @@ def test_the_tokens_of_a_cut_text_are_those_of_its_cut_ids(tail_share):
     same = 0
     for text in texts:
         cut = cut_text(text, tokenizer.offsets(text), 40, tail_share=tail_share)
-        same += tokenizer.encode(cut) == truncate_ids(tokenizer.encode(text), 40, tail_share=tail_share)
-    assert same > 80  # in the others a word is cut between its pieces, and the rest of it is read anew
+        same += tokenizer.encode(cut) == truncate_ids(
+            tokenizer.encode(text), 40, tail_share=tail_share
+        )
+    assert (
+        same > 80
+    )  # in the others a word is cut between its pieces, and the rest of it is read anew
 
 
 def test_collate_pads_and_masks():
-    batch = collate([{"input_ids": [5, 6, 7], "token_type_ids": [0, 1, 1], "labels": 1},
-                     {"input_ids": [8], "token_type_ids": [1], "labels": 0}], pad_token_id=9, multiple_of=4)
+    batch = collate(
+        [
+            {"input_ids": [5, 6, 7], "token_type_ids": [0, 1, 1], "labels": 1},
+            {"input_ids": [8], "token_type_ids": [1], "labels": 0},
+        ],
+        pad_token_id=9,
+        multiple_of=4,
+    )
     assert batch["input_ids"].tolist() == [[5, 6, 7, 9], [8, 9, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0]]
     assert batch["token_type_ids"].tolist() == [[0, 1, 1, 0], [1, 0, 0, 0]]
@@ -549,14 +663,20 @@ def test_collate_pads_and_masks():
 
 
 def test_collate_pads_token_labels_with_ignored_ones():
-    batch = collate([{"input_ids": [5, 6], "labels": [-100, 6]}, {"input_ids": [7], "labels": [7]}], multiple_of=4)
+    batch = collate(
+        [{"input_ids": [5, 6], "labels": [-100, 6]}, {"input_ids": [7], "labels": [7]}],
+        multiple_of=4,
+    )
     assert batch["labels"].tolist() == [[-100, 6, -100, -100], [7, -100, -100, -100]]
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
     assert set(collate([{"input_ids": [5]}])) == {"input_ids", "attention_mask"}
 
 
 @steady
-@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=40), min_size=1, max_size=8), st.integers(1, 32))
+@given(
+    st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=40), min_size=1, max_size=8),
+    st.integers(1, 32),
+)
 def test_collate_loses_nothing(rows, multiple_of):
     batch = collate([{"input_ids": row} for row in rows], multiple_of=multiple_of)
     seq_length = batch["input_ids"].shape[1]
@@ -567,10 +687,19 @@ def test_collate_loses_nothing(rows, multiple_of):
 
 
 @steady
-@given(st.lists(st.integers(1, 512), max_size=300), st.integers(1, 40), st.booleans(), st.integers(0, 9))
+@given(
+    st.lists(st.integers(1, 512), max_size=300),
+    st.integers(1, 40),
+    st.booleans(),
+    st.integers(0, 9),
+)
 def test_every_index_comes_exactly_once(lengths, batch_size, group_by_length, seed):
-    batches = make_batches(lengths, batch_size, generator=torch.Generator().manual_seed(seed),
-                           group_by_length=group_by_length)
+    batches = make_batches(
+        lengths,
+        batch_size,
+        generator=torch.Generator().manual_seed(seed),
+        group_by_length=group_by_length,
+    )
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     assert sum(len(batch) != batch_size for batch in batches) <= 1
 
@@ -583,15 +712,21 @@ def test_batches_follow_the_generator():
     assert order(1) == order(1)
     assert order(1) != order(2)
     first = [batch[0] for batch in order(1)]
-    assert first != sorted(first, key=lambda index: -lengths[index]), "sorted batches would teach from long to short"
+    assert first != sorted(first, key=lambda index: -lengths[index]), (
+        "sorted batches would teach from long to short"
+    )
 
 
 def test_grouping_by_length_saves_most_of_the_padding():
     lengths = random.Random(0).choices(range(10, 500), k=1_000)
 
     def padding(group_by_length):
-        batches = make_batches(lengths, 16, generator=torch.Generator().manual_seed(0),
-                               group_by_length=group_by_length)
-        return sum(len(batch) * max(lengths[i] for i in batch) - sum(lengths[i] for i in batch) for batch in batches)
+        batches = make_batches(
+            lengths, 16, generator=torch.Generator().manual_seed(0), group_by_length=group_by_length
+        )
+        return sum(
+            len(batch) * max(lengths[i] for i in batch) - sum(lengths[i] for i in batch)
+            for batch in batches
+        )
 
     assert padding(True) < 0.2 * padding(False)

@@ -29,8 +29,12 @@ def test_an_old_python_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.found == "3.8.18"
 
 
-@pytest.mark.parametrize(("requirement", "found"), [("no-such-package>=1", "nothing"), ("numpy>=999", None)])
-def test_a_missing_or_old_package_is_noticed(tmp_path: Path, requirement: str, found: str | None) -> None:
+@pytest.mark.parametrize(
+    ("requirement", "found"), [("no-such-package>=1", "nothing"), ("numpy>=999", None)]
+)
+def test_a_missing_or_old_package_is_noticed(
+    tmp_path: Path, requirement: str, found: str | None
+) -> None:
     (tmp_path / "pyproject.toml").write_text(f'[project]\ndependencies = ["{requirement}"]\n')
     findings = environment.check_environment(tmp_path)
     finding = findings[1]

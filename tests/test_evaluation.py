@@ -1,4 +1,6 @@
-"""Predictions that do not depend on batches or processes, metrics that equal scikit-learn's, and the baseline."""
+"""Predictions that do not depend on batches or processes, metrics that equal scikit-learn's,
+and the baseline.
+"""
 
 import json
 import os
@@ -41,20 +43,34 @@ collate = partial(data.collate, pad_token_id=0)
 
 def tiny_bert(num_labels: int = 2) -> BertForSequenceClassification:
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=32, max_position_embeddings=80, num_labels=num_labels,
-                        initializer_range=0.5)  # large weights: the logits differ from text to text
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=80,
+        num_labels=num_labels,
+        initializer_range=0.5,
+    )  # large weights: the logits differ from text to text
     return BertForSequenceClassification(config)
 
 
 def random_features(count: int, seed: int = 0, max_length: int = 60) -> list[dict[str, object]]:
     rng = np.random.default_rng(seed)
-    return [{"input_ids": rng.integers(1, 50, rng.integers(3, max_length)).tolist(), "labels": index % 2}
-            for index in range(count)]
+    return [
+        {
+            "input_ids": rng.integers(1, 50, rng.integers(3, max_length)).tolist(),
+            "labels": index % 2,
+        }
+        for index in range(count)
+    ]
 
 
 class Recorder(nn.Module):
-    """A "classifier" whose logits are the length and the first id of each text; remembers what it was given."""
+    """A "classifier" whose logits are the length and the first id of each text;
+    remembers what it was given.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,20 +83,26 @@ class Recorder(nn.Module):
         product = torch.ones(2, 2) @ torch.ones(2, 2)  # what autocast would make bf16
         self.seen.append((self.training, torch.is_grad_enabled(), product.dtype))
         first, length = inputs["input_ids"][:, 0], inputs["attention_mask"].sum(1)
-        return type("Output", (), {"logits": torch.stack([first, length], dim=1).float() + self.weight})
+        return type(
+            "Output", (), {"logits": torch.stack([first, length], dim=1).float() + self.weight}
+        )
 
 
-# --- predictions -------------------------------------------------------------------------------------------------
+# --- predictions ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
 def test_logits_do_not_depend_on_batches_or_padding(batch_size: int) -> None:
     model, features = tiny_bert().eval(), random_features(23)  # 23: the last batch is uneven
     with torch.no_grad():  # one by one, with no padding at all
-        alone = np.concatenate([model(torch.tensor([f["input_ids"]])).logits.numpy() for f in features])
+        alone = np.concatenate(
+            [model(torch.tensor([f["input_ids"]])).logits.numpy() for f in features]
+        )
     together = predict_logits(model, features, collate=collate, batch_size=batch_size)
     assert together.dtype == np.float32 and together.shape == (23, 2)
-    assert np.ptp(alone, axis=0).min() > 0.5  # the texts differ, so that a wrong order could not pass
+    assert (
+        np.ptp(alone, axis=0).min() > 0.5
+    )  # the texts differ, so that a wrong order could not pass
     assert np.abs(together - alone).max() < 1e-5
 
 
@@ -112,7 +134,9 @@ def test_mode_is_eval_without_gradients_and_then_restored(training: bool) -> Non
 def test_mode_is_restored_after_an_error() -> None:
     model = tiny_bert().train()
     with pytest.raises(IndexError):
-        predict_logits(model, [{"input_ids": [1, 99, 2]}], collate=collate)  # 99: beyond the vocabulary
+        predict_logits(
+            model, [{"input_ids": [1, 99, 2]}], collate=collate
+        )  # 99: beyond the vocabulary
     assert model.training
 
 
@@ -157,14 +181,20 @@ def test_logits_that_are_not_finite_name_the_first_example() -> None:
 
     features[5]["input_ids"], features[7]["input_ids"] = [1] * 70, [1] * 71
     model.register_forward_hook(poison)
-    with pytest.raises(FloatingPointError, match=r"2 of 9 examples are not finite, the first at index 5 \(\[nan"):
+    with pytest.raises(
+        FloatingPointError, match=r"2 of 9 examples are not finite, the first at index 5 \(\[nan"
+    ):
         predict_logits(model, features, collate=collate, batch_size=2)
 
 
 def test_a_model_that_is_no_classifier_is_refused() -> None:
     model = Recorder()
-    model.register_forward_hook(lambda module, args, output: type("Output", (), {"logits": torch.zeros(3, 8, 50)}))
-    with pytest.raises(ValueError, match=r"expected logits of shape \[3, num_labels\].* got \[3, 8, 50\]"):
+    model.register_forward_hook(
+        lambda module, args, output: type("Output", (), {"logits": torch.zeros(3, 8, 50)})
+    )
+    with pytest.raises(
+        ValueError, match=r"expected logits of shape \[3, num_labels\].* got \[3, 8, 50\]"
+    ):
         predict_logits(model, random_features(3), collate=collate)
 
 
@@ -195,10 +225,25 @@ accelerator.end_training()
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script),
-               str(ROOT), str(ROOT / "tests"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-                          timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        str(ROOT),
+        str(ROOT / "tests"),
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     model, threads = tiny_bert(), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -214,7 +259,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             assert found["accuracy"] == accuracy
 
 
-# --- metrics -----------------------------------------------------------------------------------------------------
+# --- metrics --------------------------------------------------------------------------------------
 
 
 def noisy_logits(labels: np.ndarray, num_labels: int, seed: int = 1) -> np.ndarray:
@@ -230,9 +275,15 @@ def test_metrics_equal_scikit_learn(num_labels: int) -> None:
     found, predictions = score(labels, logits), logits.argmax(1)
     average = "binary" if num_labels == 2 else "macro"
     assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predictions), abs=1e-15)
-    assert found.precision == pytest.approx(metrics.precision_score(labels, predictions, average=average), abs=1e-15)
-    assert found.recall == pytest.approx(metrics.recall_score(labels, predictions, average=average), abs=1e-15)
-    assert found.f1 == pytest.approx(metrics.f1_score(labels, predictions, average=average), abs=1e-15)
+    assert found.precision == pytest.approx(
+        metrics.precision_score(labels, predictions, average=average), abs=1e-15
+    )
+    assert found.recall == pytest.approx(
+        metrics.recall_score(labels, predictions, average=average), abs=1e-15
+    )
+    assert found.f1 == pytest.approx(
+        metrics.f1_score(labels, predictions, average=average), abs=1e-15
+    )
     assert found.loss == pytest.approx(metrics.log_loss(labels, found.probabilities), rel=1e-12)
     assert np.array_equal(found.confusion, metrics.confusion_matrix(labels, predictions))
     assert np.array_equal(found.predictions, predictions) and np.array_equal(found.labels, labels)
@@ -260,19 +311,41 @@ def test_evaluation_as_json_has_scalars_only() -> None:
     found = score([0, 1, 1], np.array([[1.0, 0], [1, 0], [0, 1]]))
     saved = json.loads(json.dumps(found.to_dict()))
     assert saved["accuracy"] == 2 / 3 and saved["confusion"] == [[1, 0], [1, 1]]
-    assert set(saved) == {"accuracy", "precision", "recall", "f1", "loss", "confusion", "interval", "num_examples"}
-    assert "probabilities" not in repr(found) and found == score(found.labels, np.array([[1.0, 0], [1, 0], [0, 1]]))
+    assert set(saved) == {
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "loss",
+        "confusion",
+        "interval",
+        "num_examples",
+    }
+    assert "probabilities" not in repr(found) and found == score(
+        found.labels, np.array([[1.0, 0], [1, 0], [0, 1]])
+    )
 
 
-@pytest.mark.parametrize(("labels", "logits", "message"), [
-    ([0, 1], np.zeros((3, 2)), r"one label for each of 3 rows of logits, got \[2\]"),
-    ([], np.zeros((0, 2)), "no examples to score"),
-    ([0, 1], np.zeros(2), r"\[num_examples, num_labels >= 2\], got shape \[2\]"),
-    ([0, 0], np.zeros((2, 1)), r"got shape \[2, 1\]"),
-    ([0.0, 1.0], np.zeros((2, 2)), "labels must be integers, got float64"),
-    ([0, 1, 2, -1], np.zeros((4, 2)), r"2 of 4 labels lie outside 0 to 1, the first at index 2 \(2\)"),
-    ([1, 1, 1], np.zeros((3, 2)), "all 3 labels are 1; with one class only.*Was sorted data cut"),
-])
+@pytest.mark.parametrize(
+    ("labels", "logits", "message"),
+    [
+        ([0, 1], np.zeros((3, 2)), r"one label for each of 3 rows of logits, got \[2\]"),
+        ([], np.zeros((0, 2)), "no examples to score"),
+        ([0, 1], np.zeros(2), r"\[num_examples, num_labels >= 2\], got shape \[2\]"),
+        ([0, 0], np.zeros((2, 1)), r"got shape \[2, 1\]"),
+        ([0.0, 1.0], np.zeros((2, 2)), "labels must be integers, got float64"),
+        (
+            [0, 1, 2, -1],
+            np.zeros((4, 2)),
+            r"2 of 4 labels lie outside 0 to 1, the first at index 2 \(2\)",
+        ),
+        (
+            [1, 1, 1],
+            np.zeros((3, 2)),
+            "all 3 labels are 1; with one class only.*Was sorted data cut",
+        ),
+    ],
+)
 def test_unfit_labels_say_what_came(labels: list, logits: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         score(labels, logits)
@@ -286,7 +359,10 @@ def test_score_refuses_nan() -> None:
 def test_evaluate_is_predict_then_score() -> None:
     model, features = tiny_bert(), random_features(301)
     found = evaluate(model, features, collate=collate, seed=3)
-    logits, labels = predict_logits(model, features, collate=collate), [feature["labels"] for feature in features]
+    logits, labels = (
+        predict_logits(model, features, collate=collate),
+        [feature["labels"] for feature in features],
+    )
     assert found == score(labels, logits, seed=3)
     assert found.interval != score(labels, logits, seed=4).interval
 
@@ -299,10 +375,14 @@ def test_evaluate_needs_labels() -> None:
 def test_interval_is_that_of_resampling() -> None:
     correct = np.arange(400) < 340  # 85 %
     rng = np.random.default_rng(0)
-    resampled = [rng.choice(correct, 400).mean() for _ in range(20_000)]  # the bootstrap by its definition
+    resampled = [
+        rng.choice(correct, 400).mean() for _ in range(20_000)
+    ]  # the bootstrap by its definition
     low, high = bootstrap_interval(correct, seed=0, num_resamples=20_000)
     expected = np.quantile(resampled, [0.025, 0.975])
-    assert np.abs(np.array([low, high]) - expected).max() <= 1 / 400 + 1e-9  # one example, the grain of both
+    assert (
+        np.abs(np.array([low, high]) - expected).max() <= 1 / 400 + 1e-9
+    )  # one example, the grain of both
     narrow = bootstrap_interval(correct, seed=0, num_resamples=20_000, confidence=0.5)
     assert np.abs(np.array(narrow) - np.quantile(resampled, [0.25, 0.75])).max() <= 1 / 400 + 1e-9
 
@@ -325,7 +405,9 @@ def test_interval_is_ordered_and_repeatable(correct: list[bool], seed: int) -> N
 
 @pytest.mark.parametrize("wrong", [{"num_resamples": 0}, {"confidence": 1.0}, {"confidence": 0.0}])
 def test_interval_refuses_what_makes_none(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="expected one example, one resample and a confidence between 0 and 1"):
+    with pytest.raises(
+        ValueError, match="expected one example, one resample and a confidence between 0 and 1"
+    ):
         bootstrap_interval(np.array([True]), seed=0, **wrong)
     with pytest.raises(ValueError, match=r"got 0, 1000 and 0\.95"):
         bootstrap_interval(np.array([]), seed=0)
@@ -333,25 +415,36 @@ def test_interval_refuses_what_makes_none(wrong: dict[str, float]) -> None:
 
 def test_accuracy_by_group() -> None:
     found = score([0, 1, 1, 0], np.array([[1.0, 0], [1, 0], [0, 1], [1, 0]]))
-    assert accuracy_by(["plain", "negation", "negation", "plain"], found) == {"negation": (0.5, 2), "plain": (1.0, 2)}
+    assert accuracy_by(["plain", "negation", "negation", "plain"], found) == {
+        "negation": (0.5, 2),
+        "plain": (1.0, 2),
+    }
     assert list(accuracy_by(["b", "a", "b", "c"], found)) == ["a", "b", "c"]
     with pytest.raises(ValueError, match="one group for each of 4 examples, got 1"):
         accuracy_by(["plain"], found)
 
 
-# --- two models --------------------------------------------------------------------------------------------------
+# --- two models -----------------------------------------------------------------------------------
 
 
-def answers(both: int, only_first: int, only_second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+def answers(
+    both: int, only_first: int, only_second: int, neither: int
+) -> tuple[np.ndarray, np.ndarray]:
     counts = (both, only_first, only_second, neither)
-    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+    return np.repeat([True, True, False, False], counts), np.repeat(
+        [True, False, True, False], counts
+    )
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_is_the_binomial_test(only_first: int, only_second: int) -> None:
     found = mcnemar(*answers(7, only_first, only_second, 5))
-    expected = stats.binomtest(only_first, only_first + only_second).pvalue if only_first + only_second else 1.0
+    expected = (
+        stats.binomtest(only_first, only_first + only_second).pvalue
+        if only_first + only_second
+        else 1.0
+    )
     assert found[:2] == (only_first, only_second)
     assert found[2] == pytest.approx(expected, rel=1e-9)
 
@@ -390,20 +483,26 @@ def test_paired_bootstrap_knows_which_is_better() -> None:
 
 @pytest.mark.parametrize("compare", [mcnemar, partial(paired_bootstrap, seed=0)])
 def test_comparison_refuses_what_is_no_pair(compare: Callable[..., object]) -> None:
-    with pytest.raises(ValueError, match=r"a bool for each of the same examples, got bool \[2\] and bool \[3\]"):
+    with pytest.raises(
+        ValueError, match=r"a bool for each of the same examples, got bool \[2\] and bool \[3\]"
+    ):
         compare(np.array([True, False]), np.array([True, False, True]))
-    with pytest.raises(ValueError, match="got int64"):  # predictions, where their being right is wanted
+    with pytest.raises(
+        ValueError, match="got int64"
+    ):  # predictions, where their being right is wanted
         compare(np.array([1, 0]), np.array([True, False]))
 
 
-# --- the baseline ------------------------------------------------------------------------------------------------
+# --- the baseline ---------------------------------------------------------------------------------
 
 PRAISE = ("a fine film", "what a joy", "truly good", "not bad at all")
 BLAME = ("a dull film", "what a bore", "truly bad", "not good at all")
 
 
 def reviews(count: int) -> tuple[list[str], list[int]]:
-    texts = [f"{(BLAME, PRAISE)[index % 2][index // 2 % 4]} number {index % 9}" for index in range(count)]
+    texts = [
+        f"{(BLAME, PRAISE)[index % 2][index // 2 % 4]} number {index % 9}" for index in range(count)
+    ]
     return texts, [index % 2 for index in range(count)]
 
 
@@ -411,7 +510,9 @@ def test_baseline_needs_pairs_where_order_tells() -> None:
     train, test = reviews(80), (["not bad at all", "not good at all"] * 5, [1, 0] * 5)
     assert tfidf_baseline(*train, *test).accuracy == 1.0
     texts = ["good not bad", "bad not good"] * 10
-    assert tfidf_baseline(texts, [1, 0] * 10, texts, [1, 0] * 10, ngram_range=(1, 1)).accuracy == 0.5
+    assert (
+        tfidf_baseline(texts, [1, 0] * 10, texts, [1, 0] * 10, ngram_range=(1, 1)).accuracy == 0.5
+    )
     assert tfidf_baseline(texts, [1, 0] * 10, texts, [1, 0] * 10).accuracy == 1.0
 
 
@@ -422,10 +523,14 @@ def test_baseline_is_scikit_learn_with_its_probabilities() -> None:
     (train_texts, train_labels), (test_texts, test_labels) = reviews(1200), reviews(30)
     train_texts[7] += " hapax"  # in one text of 1,000 and more: left out
     vectorizer = TfidfVectorizer(min_df=2, sublinear_tf=True, ngram_range=(1, 2))
-    classifier = LogisticRegression(C=10, max_iter=1000).fit(vectorizer.fit_transform(train_texts), train_labels)
+    classifier = LogisticRegression(C=10, max_iter=1000).fit(
+        vectorizer.fit_transform(train_texts), train_labels
+    )
     found = tfidf_baseline(train_texts, train_labels, test_texts, test_labels)
     assert "hapax" not in vectorizer.vocabulary_
-    assert np.allclose(found.probabilities, classifier.predict_proba(vectorizer.transform(test_texts)), atol=1e-12)
+    assert np.allclose(
+        found.probabilities, classifier.predict_proba(vectorizer.transform(test_texts)), atol=1e-12
+    )
 
 
 def test_baseline_takes_more_labels_and_columns_of_a_dataset() -> None:
@@ -444,11 +549,16 @@ def test_baseline_is_its_classifier_scored() -> None:
     classifier = tfidf_classifier(texts, labels)
     logits = tfidf_logits(classifier, test_texts)
     assert logits.shape == (40, 2) and (logits[:, 0] == 0).all()
-    assert np.allclose(np.exp(logits[:, 1]) / (1 + np.exp(logits[:, 1])), classifier.predict_proba(test_texts)[:, 1])
+    assert np.allclose(
+        np.exp(logits[:, 1]) / (1 + np.exp(logits[:, 1])),
+        classifier.predict_proba(test_texts)[:, 1],
+    )
     assert score(test_labels, logits) == tfidf_baseline(texts, labels, test_texts, test_labels)
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 0], [0, 2, 0]])
 def test_baseline_needs_every_label(labels: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"training labels 0 to num_labels - 1 with an example of each, got \["):
+    with pytest.raises(
+        ValueError, match=r"training labels 0 to num_labels - 1 with an example of each, got \["
+    ):
         tfidf_baseline(["a b", "c d", "e f"], labels, ["a b", "c d"], [0, 1])

@@ -1,4 +1,6 @@
-"""Downloads under every fault that the loopback Hub can inject: each is healed, or ends in a clear error."""
+"""Downloads under every fault that the loopback Hub can inject: each is healed,
+or ends in a clear error.
+"""
 
 import contextlib
 import functools
@@ -15,7 +17,9 @@ from course_utils.data import DataError, hub
 from course_utils.data.hub import check_safetensors, fetch_checkpoint, is_transient, with_retries
 
 NAME = "some-owner/tiny-bert"
-WEIGHTS = {"weight": np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)}  # 160 KB
+WEIGHTS = {
+    "weight": np.random.default_rng(0).standard_normal((200, 200)).astype(np.float32)
+}  # 160 KB
 
 
 class Refusal(Exception):
@@ -27,7 +31,10 @@ class Refusal(Exception):
 
 
 def failing(errors, result="done"):
-    """A function that raises each of the errors in turn, then returns the result; it counts its calls."""
+    """A function that raises each of the errors in turn, then returns the result;
+    it counts its calls.
+    """
+
     def call():
         call.count += 1
         if call.count <= len(errors):
@@ -63,6 +70,7 @@ def start(root, tmp_path, monkeypatch):
     pauses = []
     monkeypatch.setattr(hub, "with_retries", functools.partial(with_retries, sleep=pauses.append))
     with contextlib.ExitStack() as stack:
+
         def start(*faults, folder=root):
             server = stack.enter_context(serve(folder, faults, log_file=None))
             connect(monkeypatch, server, tmp_path / "cache")
@@ -76,7 +84,7 @@ def is_whole(folder):
     return np.array_equal(load_file(folder / "model.safetensors")["weight"], WEIGHTS["weight"])
 
 
-# --- retries ------------------------------------------------------------------------------------------------
+# --- retries --------------------------------------------------------------------------------------
 
 
 def test_retries_wait_longer_each_time_and_end():
@@ -87,16 +95,36 @@ def test_retries_wait_longer_each_time_and_end():
     assert pauses == [0.5, 1.0, 2.0]
 
 
-@pytest.mark.parametrize("error", [Refusal(500), Refusal(503), Refusal(429), Refusal(408), ConnectionResetError(),
-                                   TimeoutError(), OSError("Consistency check failed: file should be of size 3")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refusal(500),
+        Refusal(503),
+        Refusal(429),
+        Refusal(408),
+        ConnectionResetError(),
+        TimeoutError(),
+        OSError("Consistency check failed: file should be of size 3"),
+    ],
+)
 def test_transient_errors_are_tried_again(error):
     call = failing([error, error])
     assert with_retries(call, sleep=lambda _: None) == "done"
     assert call.count == 3
 
 
-@pytest.mark.parametrize("error", [Refusal(401), Refusal(403), Refusal(404), PermissionError("read-only"), KeyError(),
-                                   OSError(28, "No space left"), hub.OfflineModeIsEnabled("offline")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refusal(401),
+        Refusal(403),
+        Refusal(404),
+        PermissionError("read-only"),
+        KeyError(),
+        OSError(28, "No space left"),
+        hub.OfflineModeIsEnabled("offline"),
+    ],
+)
 def test_other_errors_are_raised_at_once(error):
     call = failing([error])
     with pytest.raises(type(error)):
@@ -104,7 +132,9 @@ def test_other_errors_are_raised_at_once(error):
     assert call.count == 1
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("0", 1.0), ("4000", 60.0), ("Wed, 21 Oct", 1.0)])
+@pytest.mark.parametrize(
+    ("asked", "waited"), [("7", 7.0), ("0", 1.0), ("4000", 60.0), ("Wed, 21 Oct", 1.0)]
+)
 def test_retry_after_is_honoured_within_bounds(asked, waited):
     pauses = []
     with_retries(failing([Refusal(429, **{"Retry-After": asked})]), sleep=pauses.append)
@@ -128,15 +158,19 @@ def test_no_attempts_is_an_error():
         with_retries(lambda: None, attempts=0)
 
 
-# --- checkpoints from the Hub -------------------------------------------------------------------------------
+# --- checkpoints from the Hub ---------------------------------------------------------------------
 
 
 def test_only_what_is_needed_is_fetched_and_then_nothing(start):
     server = start()
     folder = fetch_checkpoint(NAME)
     assert is_whole(folder)
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json",
-                                                        "vocab.txt"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "vocab.txt",
+    ]
     assert server.count(r"pytorch_model\.bin|onnx/") == 0
     requests = len(server.requests)
     assert fetch_checkpoint(NAME) == folder
@@ -164,10 +198,14 @@ def test_the_listing_failing_once_is_healed(start, kind):
 
 def test_a_hub_that_stays_down_is_a_clear_error(start):
     server = start("500:1.0")
-    with pytest.raises(DataError, match=r"HTTP 500 .* some-owner/tiny-bert.*pass a local folder") as caught:
+    with pytest.raises(
+        DataError, match=r"HTTP 500 .* some-owner/tiny-bert.*pass a local folder"
+    ) as caught:
         fetch_checkpoint(NAME)
     assert server.pauses == [1.0, 2.0, 4.0]
-    assert caught.value.__suppress_context__, "a learner should read one message, not four tracebacks"
+    assert caught.value.__suppress_context__, (
+        "a learner should read one message, not four tracebacks"
+    )
 
 
 def test_nobody_listening_is_a_clear_error(start):
@@ -201,7 +239,9 @@ def test_a_corrupt_small_file_is_noticed_too(start):
 
 def test_weights_that_stay_corrupt_end_in_an_error_after_one_forced_download(start):
     server = start(r"corrupt:1.0@^GET .*/resolve/.*\.safetensors")
-    with pytest.raises(DataError, match=r"model\.safetensors.*forced download has not healed.*local folder"):
+    with pytest.raises(
+        DataError, match=r"model\.safetensors.*forced download has not healed.*local folder"
+    ):
         fetch_checkpoint(NAME)
     assert server.count(r"GET .*model\.safetensors 200") == 2
 
@@ -237,12 +277,16 @@ def test_offline_without_links_a_truncated_file_is_still_noticed(start, monkeypa
     folder = fetch_checkpoint(NAME)
     server.shutdown()
     server.server_close()
-    assert fetch_checkpoint(NAME) == folder, "a Hub that cannot be reached is no reason to refuse the cached copy"
+    assert fetch_checkpoint(NAME) == folder, (
+        "a Hub that cannot be reached is no reason to refuse the cached copy"
+    )
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert fetch_checkpoint(NAME) == folder
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"is not whole: its header promises .* HF_HUB_OFFLINE forbids"):
+    with pytest.raises(
+        DataError, match=r"is not whole: its header promises .* HF_HUB_OFFLINE forbids"
+    ):
         fetch_checkpoint(NAME)
 
 
@@ -292,11 +336,13 @@ def test_an_unwritable_cache_is_a_clear_error(start, tmp_path, monkeypatch):
     start()
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(DataError, match=r"could not be downloaded to .*file.cache: NotADirectoryError"):
+    with pytest.raises(
+        DataError, match=r"could not be downloaded to .*file.cache: NotADirectoryError"
+    ):
         fetch_checkpoint(NAME)
 
 
-# --- checkpoints from a folder ------------------------------------------------------------------------------
+# --- checkpoints from a folder --------------------------------------------------------------------
 
 
 def flip_last_byte(file):
@@ -312,11 +358,15 @@ def test_a_local_folder_is_taken_as_it_is(tmp_path):
 
 def test_a_folder_that_is_no_checkpoint_says_what_was_expected(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(FileNotFoundError, match=r"expected config\.json and model\.safetensors, found notes\.txt"):
+    with pytest.raises(
+        FileNotFoundError, match=r"expected config\.json and model\.safetensors, found notes\.txt"
+    ):
         fetch_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "a/b/c", "../up", "C:\\bert", "a b/c"])
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "/no/such/folder", "a/b/c", "../up", "C:\\bert", "a b/c"]
+)
 def test_a_path_that_does_not_exist_is_not_asked_of_the_hub(name, start):
     server = start()
     with pytest.raises(FileNotFoundError, match="neither a folder here nor a name on the Hub"):
@@ -333,7 +383,9 @@ def test_truncated_safetensors_are_named(tmp_path, size):
         fetch_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", [b"\xff" * 100, b"\x02" + bytes(7) + b"[]", b"\x02" + bytes(7) + b"{]"])
+@pytest.mark.parametrize(
+    "content", [b"\xff" * 100, b"\x02" + bytes(7) + b"[]", b"\x02" + bytes(7) + b"{]"]
+)
 def test_what_is_no_safetensors_file_is_named(tmp_path, content):
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
@@ -346,7 +398,9 @@ def test_no_changed_bit_of_a_header_gives_another_kind_of_error(tmp_path):
     save_file({"weight": np.ones((2, 3), dtype=np.float32)}, tmp_path / "whole.safetensors")
     whole = (tmp_path / "whole.safetensors").read_bytes()
     file, refused = tmp_path / "model.safetensors", 0
-    for place, bit in itertools.product(range(len(whole) - 24), range(8)):  # the tensor's 24 bytes come last
+    for place, bit in itertools.product(
+        range(len(whole) - 24), range(8)
+    ):  # the tensor's 24 bytes come last
         content = bytearray(whole)
         content[place] ^= 1 << bit
         file.write_bytes(content)

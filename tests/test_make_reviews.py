@@ -1,4 +1,6 @@
-"""The course's own reviews: what is shipped is what the grammar writes, balanced, without repetition."""
+"""The course's own reviews: what is shipped is what the grammar writes, balanced,
+without repetition.
+"""
 
 import dataclasses
 import json
@@ -20,7 +22,13 @@ from grammar import films, finish, measure, phrases, template  # noqa: E402
 from grammar.review import Review, write_review  # noqa: E402
 
 SPLITS = {split.name: split for split in make_reviews.SPLITS}
-ROWS = {"train": 6_000, "validation": 1_000, "test": 2_000, "unsupervised": 20_000, "handwritten": 280}
+ROWS = {
+    "train": 6_000,
+    "validation": 1_000,
+    "test": 2_000,
+    "unsupervised": 20_000,
+    "handwritten": 280,
+}
 LARGEST_TOTAL = 8 * 2**20
 
 
@@ -30,7 +38,7 @@ def shipped() -> dict[str, list[Review]]:
     return {name: make_reviews.from_file(folder / f"{name}.parquet") for name in make_reviews.FILES}
 
 
-# --- what is shipped --------------------------------------------------------------------------------------
+# --- what is shipped ------------------------------------------------------------------------------
 
 
 def test_files_have_the_promised_rows_columns_and_size():
@@ -53,7 +61,9 @@ def test_labels_are_balanced_within_every_phenomenon(shipped, name):
 
 
 def test_unsupervised_reviews_carry_no_label(shipped):
-    assert {(review.label, review.phenomenon) for review in shipped["unsupervised"]} == {(-1, "unlabelled")}
+    assert {(review.label, review.phenomenon) for review in shipped["unsupervised"]} == {
+        (-1, "unlabelled")
+    }
 
 
 def test_no_text_occurs_twice_within_or_between_splits(shipped):
@@ -73,7 +83,9 @@ def test_shipped_rows_are_those_that_the_grammar_writes(shipped, name):
     rows = make_reviews.plan(split)
     for index in range(0, split.rows, split.rows // 100):
         written = make_reviews.write_row(split, index, *rows[index]).text
-        assert shipped[name][index].text == written, f"{name} {index}: run python data/make_reviews.py"
+        assert shipped[name][index].text == written, (
+            f"{name} {index}: run python data/make_reviews.py"
+        )
 
 
 def test_shipped_handwritten_rows_are_those_of_the_json_lines(shipped):
@@ -83,10 +95,12 @@ def test_shipped_handwritten_rows_are_those_of_the_json_lines(shipped):
 def test_data_card_says_what_the_report_prints(shipped):
     card = (DATA / "README.md").read_text(encoding="utf-8")
     for table in measure.report(shipped).split("\n\n"):
-        assert table in card, f"the card differs from python data/make_reviews.py --report:\n{table}"
+        assert table in card, (
+            f"the card differs from python data/make_reviews.py --report:\n{table}"
+        )
 
 
-# --- two sides --------------------------------------------------------------------------------------------
+# --- two sides ------------------------------------------------------------------------------------
 
 
 def test_the_sides_share_no_film_fact_and_no_frame():
@@ -101,11 +115,15 @@ def test_the_sides_share_no_film_fact_and_no_frame():
 
 
 def test_shipped_test_reviews_name_no_film_of_train_and_train_none_of_test(shipped):
-    titles = {side: {film.title.lower() for film in films.catalogue(side)} for side in phrases.SIDES}
+    titles = {
+        side: {film.title.lower() for film in films.catalogue(side)} for side in phrases.SIDES
+    }
     assert len(titles["train"]) > 250 and len(titles["test"]) > 100
     assert not titles["train"] & titles["test"]
     for names, foreign in ((("test",), "train"), (("train", "validation", "unsupervised"), "test")):
-        long = [title for title in titles[foreign] if title.count(" ") >= 2]  # "drift" may be any word
+        long = [
+            title for title in titles[foreign] if title.count(" ") >= 2
+        ]  # "drift" may be any word
         text = "\n".join(review.text.lower() for name in names for review in shipped[name])
         assert len(long) > 60 and not [title for title in long if title in text]
 
@@ -119,19 +137,23 @@ def test_a_film_keeps_its_facts_and_no_person_exists_twice():
         assert all(directors[film.sibling] == film.director for film in catalogue)
 
 
-# --- the grammar ------------------------------------------------------------------------------------------
+# --- the grammar ----------------------------------------------------------------------------------
 
 
 def test_the_same_seed_writes_the_same_review_and_another_seed_another():
     def write(seed: int) -> list[Review]:
-        return [write_review("train", 1, name, Random(f"{seed}/{name}")) for name in phrases.PHENOMENA]
+        return [
+            write_review("train", 1, name, Random(f"{seed}/{name}")) for name in phrases.PHENOMENA
+        ]
 
     assert write(1) == write(1)
     assert not {review.text for review in write(1)} & {review.text for review in write(2)}
 
 
 def test_every_frame_of_every_pool_can_be_written_on_its_side():
-    """Forces each frame in turn, so that a slot without a pool is found here and not by a rare seed."""
+    """Forces each frame in turn, so that a slot without a pool is found here
+    and not by a rare seed.
+    """
     from grammar.writer import Writer
 
     for side in phrases.SIDES:
@@ -144,7 +166,9 @@ def test_every_frame_of_every_pool_can_be_written_on_its_side():
                     writer = Writer(Random(0), side, film, other, label, frozenset({"home"}))
                     text = template.expand(template.parse(frame.text), writer.rng, writer.fill)
                     text = finish.finish([text], film, other, Random(0))[0]
-                    assert text[0] == text[0].upper() and not set(text) & set("[]{}|\x02\x03\x04"), text
+                    assert text[0] == text[0].upper() and not set(text) & set(
+                        "[]{}|\x02\x03\x04"
+                    ), text
 
 
 def test_no_markup_of_the_grammar_is_left_in_a_review(shipped):
@@ -194,7 +218,7 @@ def test_templates_choose_nest_and_refuse_unbalanced_brackets():
         template.pick(Random(0), [])
 
 
-# --- files ------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_saving_and_reading_gives_the_same_rows_and_leaves_no_half_file(tmp_path):

@@ -27,10 +27,18 @@ def toy(*sources: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
 
 
-def test_what_a_notebook_asks_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    imports = ("import json\nfrom pathlib import Path\nimport numpy as np\nfrom course_utils import evaluation\n"
-               "MAX_LENGTH = 8")
-    define = "def bert_logits(texts, max_length=MAX_LENGTH):\n    return np.full((len(texts), 2), max_length / 3)"
+def test_what_a_notebook_asks_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports = (
+        "import json\nfrom pathlib import Path\nimport numpy as np\n"
+        "from course_utils import evaluation\n"
+        "MAX_LENGTH = 8"
+    )
+    define = (
+        "def bert_logits(texts, max_length=MAX_LENGTH):\n"
+        "    return np.full((len(texts), 2), max_length / 3)"
+    )
     path = tmp_path / "toy.ipynb"
     nbformat.write(toy(f"{imports}\nTRAIN = False", f"assert TRAIN\n{define}", ASK), path)
     before = path.read_bytes()
@@ -38,7 +46,11 @@ def test_what_a_notebook_asks_is_written_down(tmp_path: Path, monkeypatch: pytes
     assert measure_answers.main(["--output", str(tmp_path / "record.json")]) == 0
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
     assert path.read_bytes() == before
-    assert (record["num_updates"], record["accuracy"], record["config"]) == (3, {"test": 0.5}, {"precision": "fp32"})
+    assert (record["num_updates"], record["accuracy"], record["config"]) == (
+        3,
+        {"test": 0.5},
+        {"precision": "fp32"},
+    )
     assert np.allclose(evaluation.stored_logits(record["logits"], ["b", "a"], 8), 8 / 3, atol=1e-4)
     assert np.allclose(evaluation.stored_logits(record["logits"], ["a"], 4), 4 / 3, atol=1e-4)
     assert len(record["logits"]) == 3
@@ -53,7 +65,9 @@ def test_a_notebook_without_its_switch_is_refused(sources: tuple[str, ...], tmp_
 @pytest.mark.parametrize("name", measure_answers.RECORDINGS)
 def test_the_notebook_can_be_recorded(name: str, tmp_path: Path) -> None:
     recording = measure_answers.RECORDINGS[name]
-    notebook = measure_answers.recorded(read_notebook(recording.notebook), recording, tmp_path / "answers")
+    notebook = measure_answers.recorded(
+        read_notebook(recording.notebook), recording, tmp_path / "answers"
+    )
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert sum("TRAIN = True  #" in source for source in code) == 1
     assert not any(measure_answers.SWITCH in source for source in code)
@@ -71,13 +85,18 @@ def test_a_text_that_was_not_asked_is_told() -> None:
     known = {evaluation.answer_key("a film", 8): [1.0, 2.0]}
     assert evaluation.stored_logits(known, ["a film"] * 2, 8).tolist() == [[1.0, 2.0]] * 2
     for text, length in (("a film!", 8), ("a film", 16)):
-        with pytest.raises(KeyError, match=f"no answer is stored for '{text}' at {length} tokens; .* train the model"):
+        with pytest.raises(
+            KeyError,
+            match=f"no answer is stored for '{text}' at {length} tokens; .* train the model",
+        ):
             evaluation.stored_logits(known, ["a film", text], length)
 
 
 def test_the_stored_answers_are_those_of_the_recipe() -> None:
     """One epoch of all the course's reviews; level with the three seeds of the same recipe."""
     assert RECORD["num_updates"] == 188 and RECORD["config"]["num_train_epochs"] == 1
-    seeds = json.loads((ANSWERS.record.parent / "course_seeds.json").read_text(encoding="utf-8"))["runs"]
+    seeds = json.loads((ANSWERS.record.parent / "course_seeds.json").read_text(encoding="utf-8"))[
+        "runs"
+    ]
     accuracies = [run["accuracy"] for run in seeds]
     assert min(accuracies) - 0.02 < RECORD["accuracy"]["test"] < max(accuracies) + 0.02

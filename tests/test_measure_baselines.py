@@ -22,16 +22,31 @@ def test_texts_are_cut_like_course_berts_input() -> None:
 @pytest.mark.parametrize(("options", "max_length"), [([], None), (["--max-length", "32"], 32)])
 def test_the_record_says_what_was_read(tmp_path, monkeypatch, options, max_length) -> None:
     seen = []
-    monkeypatch.setattr(script, "tfidf_baseline", lambda texts, *rest, **kind: seen.append(texts) or Found)
-    monkeypatch.setattr(script, "load_reviews", lambda name: {
-        split: {"text": [REVIEW * 3, "Dull."], "label": [1, 0]} for split in ("train", "test")})
+    monkeypatch.setattr(
+        script, "tfidf_baseline", lambda texts, *rest, **kind: seen.append(texts) or Found
+    )
+    monkeypatch.setattr(
+        script,
+        "load_reviews",
+        lambda name: {
+            split: {"text": [REVIEW * 3, "Dull."], "label": [1, 0]} for split in ("train", "test")
+        },
+    )
     output = tmp_path / "baselines.json"
-    monkeypatch.setattr(sys, "argv", ["measure_baselines.py", "--dataset", "course", *options, "--output", str(output)])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["measure_baselines.py", "--dataset", "course", *options, "--output", str(output)],
+    )
     script.main()
     record = json.loads(output.read_text(encoding="utf-8"))
-    assert record["max_length"] == max_length and [row["accuracy"] for row in record["baselines"]] == [0.75, 0.75]
+    assert record["max_length"] == max_length and [
+        row["accuracy"] for row in record["baselines"]
+    ] == [0.75, 0.75]
     assert " ".join(["--dataset course", *options, "--output $OUTPUT"]) in record["command"]
-    assert all((len(texts[0]) < len(REVIEW) * 3) == bool(options) for texts in seen) and len(seen) == 2
+    assert (
+        all((len(texts[0]) < len(REVIEW) * 3) == bool(options) for texts in seen) and len(seen) == 2
+    )
 
 
 class Found:

@@ -14,11 +14,17 @@ def test_words_are_berts_words() -> None:
     assert script.words_of(["Née good!<br />It's"]) == [["nee", "good", "!", "it", "'", "s"]]
 
 
-@pytest.mark.parametrize(("texts", "points"), [
-    ([["a", "b", "a", "c"], ["a", "d"]], [(1, 1), (2, 2), (4, 3), (6, 4)]),
-    ([["a", "a", "a", "a"]], [(1, 1), (2, 1), (4, 1)]),  # the end is a power of two: no point twice
-    ([], [(0, 0)]),
-])
+@pytest.mark.parametrize(
+    ("texts", "points"),
+    [
+        ([["a", "b", "a", "c"], ["a", "d"]], [(1, 1), (2, 2), (4, 3), (6, 4)]),
+        (
+            [["a", "a", "a", "a"]],
+            [(1, 1), (2, 1), (4, 1)],
+        ),  # the end is a power of two: no point twice
+        ([], [(0, 0)]),
+    ],
+)
 def test_growth_counts_different_words_among_those_read(texts, points) -> None:
     assert script.growth(texts, start=1) == points
 
@@ -33,23 +39,31 @@ def test_unknown_share_knows_the_most_frequent_only() -> None:
     counts = Counter({"film": 5, "dull": 2, "good": 2, "odd": 1})
     test = [["film", "good"], ["dull", "new"]]
     assert script.unknown_share(counts, test, size=1) == 3 / 4
-    assert script.unknown_share(counts, test, size=2) == 2 / 4  # of two equals, the first by the alphabet: dull
+    assert (
+        script.unknown_share(counts, test, size=2) == 2 / 4
+    )  # of two equals, the first by the alphabet: dull
     assert script.unknown_share(counts, test, size=4) == 1 / 4
 
 
 def test_token_counts_stand_at_their_ids() -> None:
-    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s", "a"])
+    tokenizer = WordPieceTokenizer(
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s", "a"]
+    )
     assert script.token_counts(["A film<br />films", "a"], tokenizer) == [0, 0, 0, 0, 0, 2, 1, 2]
 
 
 def test_command_writes_a_record_that_adds_up(tmp_path, monkeypatch, capsys) -> None:
     output = tmp_path / "words.json"
-    monkeypatch.setattr(sys, "argv", ["measure_words.py", "--dataset", "course", "--output", str(output)])
+    monkeypatch.setattr(
+        sys, "argv", ["measure_words.py", "--dataset", "course", "--output", str(output)]
+    )
     script.main()
     record = json.loads(output.read_text())
     assert record["growth"][-1] == [record["train_words"], record["train_types"]]
     assert record["frequencies"][-1][0] == record["train_types"]
-    assert len(record["token_counts"]) == 8192 and sum(record["token_counts"]) > record["train_words"]
+    assert (
+        len(record["token_counts"]) == 8192 and sum(record["token_counts"]) > record["train_words"]
+    )
     assert 0 < record["train_types_once"] < record["train_types"]
     shares = list(record["ratios"]["unknown_words_of_test"].values())
     assert shares == sorted(shares, reverse=True) and 0 < shares[-1] < shares[0] < 1

@@ -1,4 +1,6 @@
-"""Our BERT is transformers' BERT: every hidden state, logits, loss and gradient, on odd shapes and on real weights."""
+"""Our BERT is transformers' BERT: every hidden state, logits, loss and gradient,
+on odd shapes and on real weights.
+"""
 
 import importlib.util
 import json
@@ -16,24 +18,58 @@ from torch.nn import functional
 from course_utils import models
 from course_utils.config import BertConfig
 from course_utils.data import load_reviews
-from course_utils.models import BertForCausalLM, BertForPreTraining, BertForSequenceClassification, BertModel, weights
+from course_utils.models import (
+    BertForCausalLM,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertModel,
+    weights,
+)
 
 TOLERANCE = 1e-5
 SHAPES = {
-    "odd": {"vocab_size": 37, "hidden_size": 15, "num_hidden_layers": 3, "num_attention_heads": 3,
-            "intermediate_size": 22, "max_position_embeddings": 17, "type_vocab_size": 3},
-    "one of each": {"vocab_size": 11, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1,
-                    "intermediate_size": 1, "max_position_embeddings": 13, "type_vocab_size": 1},
-    "eps": {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 8,
-            "intermediate_size": 64, "max_position_embeddings": 13, "type_vocab_size": 2, "layer_norm_eps": 1e-3,
-            "pad_token_id": 5},
+    "odd": {
+        "vocab_size": 37,
+        "hidden_size": 15,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "intermediate_size": 22,
+        "max_position_embeddings": 17,
+        "type_vocab_size": 3,
+    },
+    "one of each": {
+        "vocab_size": 11,
+        "hidden_size": 4,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 1,
+        "max_position_embeddings": 13,
+        "type_vocab_size": 1,
+    },
+    "eps": {
+        "vocab_size": 50,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "intermediate_size": 64,
+        "max_position_embeddings": 13,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-3,
+        "pad_token_id": 5,
+    },
 }
 MASKS = {
     "none": lambda ids: None,
     "all real": lambda ids: torch.ones_like(ids),
-    "padded right": lambda ids: (torch.arange(ids.shape[1]) < torch.tensor([[13], [1], [7], [12]])).long(),
-    "padded left": lambda ids: (torch.arange(ids.shape[1]) >= torch.tensor([[0], [12], [5], [1]])).long(),
-    "holes": lambda ids: torch.cat([torch.ones(4, 1), torch.arange(48).view(4, 12) % 3 != 0], dim=1).long(),
+    "padded right": lambda ids: (
+        torch.arange(ids.shape[1]) < torch.tensor([[13], [1], [7], [12]])
+    ).long(),
+    "padded left": lambda ids: (
+        torch.arange(ids.shape[1]) >= torch.tensor([[0], [12], [5], [1]])
+    ).long(),
+    "holes": lambda ids: torch.cat(
+        [torch.ones(4, 1), torch.arange(48).view(4, 12) % 3 != 0], dim=1
+    ).long(),
 }
 
 
@@ -44,33 +80,47 @@ def seeded() -> None:
 
 def theirs(kind: type[nn.Module], shape: str, **settings: object) -> nn.Module:
     """A model of `transformers` with weights large enough that a wrong product shows."""
-    config = transformers.BertConfig(**SHAPES[shape], attn_implementation="eager", initializer_range=0.3, **settings)
+    config = transformers.BertConfig(
+        **SHAPES[shape], attn_implementation="eager", initializer_range=0.3, **settings
+    )
     model = kind(config).eval()
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:  # biases of 0 and LayerNorm weights of 1 would hide that one is left out
+        if (
+            parameter.ndim == 1
+        ):  # biases of 0 and LayerNorm weights of 1 would hide that one is left out
             nn.init.normal_(parameter, mean=float("LayerNorm.weight" in name), std=0.3)
     return model
 
 
-def pair(folder: Path, kind: str, shape: str, attention: str = "sdpa") -> tuple[nn.Module, nn.Module]:
+def pair(
+    folder: Path, kind: str, shape: str, attention: str = "sdpa"
+) -> tuple[nn.Module, nn.Module]:
     """(transformers' model, ours with the same weights)."""
     model = theirs(getattr(transformers, kind), shape)
     model.save_pretrained(folder)
-    ours = {"BertModel": BertModel, "BertForPreTraining": BertForPreTraining,
-            "BertForSequenceClassification": BertForSequenceClassification}[kind]
+    ours = {
+        "BertModel": BertModel,
+        "BertForPreTraining": BertForPreTraining,
+        "BertForSequenceClassification": BertForSequenceClassification,
+    }[kind]
     return model, models.load_pretrained(folder, model_class=ours, attention=attention)
 
 
 def inputs(shape: str, mask: str = "holes") -> dict[str, Tensor]:
     sizes = SHAPES[shape]
     input_ids = torch.randint(sizes["vocab_size"], (4, 13))
-    found = {"input_ids": input_ids, "token_type_ids": torch.randint(sizes["type_vocab_size"], (4, 13))}
+    found = {
+        "input_ids": input_ids,
+        "token_type_ids": torch.randint(sizes["type_vocab_size"], (4, 13)),
+    }
     attention_mask = MASKS[mask](input_ids)
     return found if attention_mask is None else {**found, "attention_mask": attention_mask}
 
 
 def first_difference(ours: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
-    """The first name whose tensors differ by more than the tolerance, with the difference; "" if none does."""
+    """The first name whose tensors differ by more than the tolerance, with the difference;
+    "" if none does.
+    """
     assert ours.keys() == others.keys()
     for name, tensor in ours.items():
         difference = (tensor - others[name]).abs().max().item()
@@ -84,13 +134,19 @@ def states(output: object) -> dict[str, Tensor]:
     last = getattr(output, "sequence_output", None)
     pooled = output.pooled_output if last is not None else output.pooler_output
     named = {f"hidden state {number}": state for number, state in enumerate(output.hidden_states)}
-    return {**named, "sequence_output": output.last_hidden_state if last is None else last, "pooled_output": pooled}
+    return {
+        **named,
+        "sequence_output": output.last_hidden_state if last is None else last,
+        "pooled_output": pooled,
+    }
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "explicit"])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_hidden_state_is_that_of_transformers(shape: str, mask: str, attention: str, tmp_path: Path) -> None:
+def test_every_hidden_state_is_that_of_transformers(
+    shape: str, mask: str, attention: str, tmp_path: Path
+) -> None:
     model, ours = pair(tmp_path, "BertModel", shape, attention)
     batch = inputs(shape, mask)
     with torch.no_grad():
@@ -102,10 +158,14 @@ def test_every_hidden_state_is_that_of_transformers(shape: str, mask: str, atten
 def test_a_layer_that_differs_is_named(tmp_path: Path) -> None:
     model, ours = pair(tmp_path, "BertModel", "odd")
     with torch.no_grad():
-        ours.encoder.layers[1].feed_forward.output.bias[0] += 0.1  # of all alike, LayerNorm would take the mean away
+        ours.encoder.layers[1].feed_forward.output.bias[0] += (
+            0.1  # of all alike, LayerNorm would take the mean away
+        )
         batch = inputs("odd")
-        found = first_difference(states(ours(**batch, output_hidden_states=True)),
-                                 states(model(**batch, output_hidden_states=True)))
+        found = first_difference(
+            states(ours(**batch, output_hidden_states=True)),
+            states(model(**batch, output_hidden_states=True)),
+        )
     assert found.startswith("hidden state 2 differs")
 
 
@@ -117,13 +177,21 @@ def test_attention_maps_are_those_of_transformers(mask: str, tmp_path: Path) -> 
         expected = model(**batch, output_attentions=True).attentions
         found = ours(**batch, output_attentions=True).attention_probs
     layers = range(SHAPES["odd"]["num_hidden_layers"])
-    assert first_difference({f"layer {i}": found[i] for i in layers}, {f"layer {i}": expected[i] for i in layers}) == ""
+    assert (
+        first_difference(
+            {f"layer {i}": found[i] for i in layers}, {f"layer {i}": expected[i] for i in layers}
+        )
+        == ""
+    )
     assert torch.allclose(found[0].sum(-1), torch.ones(4, 3, 13))
 
 
 def gradients(model: nn.Module, rename: bool) -> dict[str, Tensor]:
-    return {models.their_name(name) if rename else name: parameter.grad
-            for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return {
+        models.their_name(name) if rename else name: parameter.grad
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "explicit"])
@@ -135,13 +203,27 @@ def test_pre_training_logits_loss_and_all_gradients(attention: str, tmp_path: Pa
     expected = model(**batch, labels=labels, next_sentence_label=follows)
     expected.loss.backward()
     found = ours(**batch, chosen=labels != -100)
-    loss = (functional.cross_entropy(found.mlm_logits, labels[labels != -100])
-            + functional.cross_entropy(found.nsp_logits, follows))
+    loss = functional.cross_entropy(
+        found.mlm_logits, labels[labels != -100]
+    ) + functional.cross_entropy(found.nsp_logits, follows)
     loss.backward()
-    assert first_difference({"mlm": found.mlm_logits, "nsp": found.nsp_logits, "loss": loss},
-                            {"mlm": expected.prediction_logits[labels != -100],
-                             "nsp": expected.seq_relationship_logits, "loss": expected.loss}) == ""
-    assert first_difference({"all": ours(**batch).mlm_logits}, {"all": model(**batch).prediction_logits}) == ""
+    assert (
+        first_difference(
+            {"mlm": found.mlm_logits, "nsp": found.nsp_logits, "loss": loss},
+            {
+                "mlm": expected.prediction_logits[labels != -100],
+                "nsp": expected.seq_relationship_logits,
+                "loss": expected.loss,
+            },
+        )
+        == ""
+    )
+    assert (
+        first_difference(
+            {"all": ours(**batch).mlm_logits}, {"all": model(**batch).prediction_logits}
+        )
+        == ""
+    )
     wanted = gradients(model, rename=False)
     got = gradients(ours, rename=True)
     assert len(got) == len([*ours.parameters()])
@@ -207,8 +289,14 @@ def test_dropout_works_in_training_only() -> None:
 
 
 def test_fresh_weights_are_those_of_bert() -> None:
-    config = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-                        intermediate_size=256, initializer_range=0.05)
+    config = BertConfig(
+        vocab_size=500,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        initializer_range=0.05,
+    )
     model = BertForPreTraining(config)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
@@ -221,14 +309,25 @@ def test_fresh_weights_are_those_of_bert() -> None:
     assert model.mlm.decoder.weight is model.bert.embeddings.token_embeddings.weight
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"input_ids": torch.zeros(3, dtype=torch.long)}, r"\[batch_size, 1 to 17 tokens\], got \[3\]"),
-    ({"input_ids": torch.zeros(1, 18, dtype=torch.long)}, r"got \[1, 18\]; truncate"),
-    ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, r"got \[1, 0\]"),
-    ({"input_ids": torch.zeros(2, 3, dtype=torch.long), "attention_mask": torch.ones(2, 4)},
-     "attention_mask has shape"),
-    ({"input_ids": torch.zeros(2, 3, dtype=torch.long), "token_type_ids": torch.ones(3)}, "token_type_ids has shape"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"input_ids": torch.zeros(3, dtype=torch.long)},
+            r"\[batch_size, 1 to 17 tokens\], got \[3\]",
+        ),
+        ({"input_ids": torch.zeros(1, 18, dtype=torch.long)}, r"got \[1, 18\]; truncate"),
+        ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, r"got \[1, 0\]"),
+        (
+            {"input_ids": torch.zeros(2, 3, dtype=torch.long), "attention_mask": torch.ones(2, 4)},
+            "attention_mask has shape",
+        ),
+        (
+            {"input_ids": torch.zeros(2, 3, dtype=torch.long), "token_type_ids": torch.ones(3)},
+            "token_type_ids has shape",
+        ),
+    ],
+)
 def test_unfit_inputs_are_refused(change: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BertModel(BertConfig(**SHAPES["odd"]))(**change)
@@ -239,28 +338,40 @@ def test_an_unknown_attention_is_refused() -> None:
         BertModel(BertConfig(**SHAPES["odd"]), attention="flash")
 
 
-# --- files ---------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("kind", ["BertModel", "BertForPreTraining", "BertForSequenceClassification"])
+@pytest.mark.parametrize(
+    "kind", ["BertModel", "BertForPreTraining", "BertForSequenceClassification"]
+)
 def test_a_round_trip_keeps_every_byte(kind: str, dtype: torch.dtype, tmp_path: Path) -> None:
     theirs(getattr(transformers, kind), "odd").to(dtype).save_pretrained(tmp_path / "first")
-    model_class = {"BertModel": BertModel, "BertForPreTraining": BertForPreTraining,
-                   "BertForSequenceClassification": BertForSequenceClassification}[kind]
+    model_class = {
+        "BertModel": BertModel,
+        "BertForPreTraining": BertForPreTraining,
+        "BertForSequenceClassification": BertForSequenceClassification,
+    }[kind]
     ours = models.load_pretrained(tmp_path / "first", dtype, model_class=model_class)
     models.save_pretrained(ours, tmp_path / "second")
-    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    first, second = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("first", "second")
+    )
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert tensor.dtype == second[name].dtype == dtype
         assert tensor.view(torch.uint8).equal(second[name].view(torch.uint8)), name
 
 
-@pytest.mark.parametrize("kind", ["BertModel", "BertForPreTraining", "BertForSequenceClassification"])
+@pytest.mark.parametrize(
+    "kind", ["BertModel", "BertForPreTraining", "BertForSequenceClassification"]
+)
 def test_transformers_reads_what_we_save(kind: str, tmp_path: Path) -> None:
-    ours = {"BertModel": BertModel, "BertForPreTraining": BertForPreTraining,
-            "BertForSequenceClassification": BertForSequenceClassification}[kind](BertConfig(**SHAPES["eps"])).eval()
+    ours = {
+        "BertModel": BertModel,
+        "BertForPreTraining": BertForPreTraining,
+        "BertForSequenceClassification": BertForSequenceClassification,
+    }[kind](BertConfig(**SHAPES["eps"])).eval()
     models.save_pretrained(ours, tmp_path)
     model, loading = getattr(transformers, kind).from_pretrained(tmp_path, output_loading_info=True)
     assert not any(loading[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
@@ -268,8 +379,13 @@ def test_transformers_reads_what_we_save(kind: str, tmp_path: Path) -> None:
     with torch.no_grad():
         found, expected = ours(**batch), model.eval()(**batch)
     one = {"BertModel": "sequence_output", "BertForPreTraining": "mlm_logits"}.get(kind, "logits")
-    other = {"BertModel": "last_hidden_state", "BertForPreTraining": "prediction_logits"}.get(kind, "logits")
-    assert first_difference({"output": getattr(found, one)}, {"output": getattr(expected, other)}) == ""
+    other = {"BertModel": "last_hidden_state", "BertForPreTraining": "prediction_logits"}.get(
+        kind, "logits"
+    )
+    assert (
+        first_difference({"output": getattr(found, one)}, {"output": getattr(expected, other)})
+        == ""
+    )
 
 
 def test_a_body_is_read_from_under_its_heads(tmp_path: Path) -> None:
@@ -278,7 +394,12 @@ def test_a_body_is_read_from_under_its_heads(tmp_path: Path) -> None:
     ours = models.load_pretrained(tmp_path)
     ids = torch.randint(37, (2, 5))
     with torch.no_grad():
-        assert first_difference({"body": ours(ids).sequence_output}, {"body": model.bert(ids).last_hidden_state}) == ""
+        assert (
+            first_difference(
+                {"body": ours(ids).sequence_output}, {"body": model.bert(ids).last_hidden_state}
+            )
+            == ""
+        )
 
 
 @pytest.fixture
@@ -289,15 +410,29 @@ def folder(tmp_path: Path) -> Path:
 
 def rewrite(folder: Path, change: dict[str, Tensor | None]) -> None:
     tensors = load_file(folder / "model.safetensors") | change
-    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, folder / "model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if tensor is not None},
+        folder / "model.safetensors",
+    )
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"pooler.dense.bias": None}, r"missing: \['pooler.dense.bias'\]"),
-    ({"encoder.layer.7.output.dense.bias": torch.zeros(15)}, r"extra: \['encoder.layer.7.output.dense.bias'\]"),
-    ({"embeddings.LayerNorm.bias": torch.zeros(3)}, r"embeddings.layer_norm.bias has shape \(15,\) here, \(3,\)"),
-])
-def test_weights_that_do_not_fit_are_named(change: dict[str, Tensor | None], message: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pooler.dense.bias": None}, r"missing: \['pooler.dense.bias'\]"),
+        (
+            {"encoder.layer.7.output.dense.bias": torch.zeros(15)},
+            r"extra: \['encoder.layer.7.output.dense.bias'\]",
+        ),
+        (
+            {"embeddings.LayerNorm.bias": torch.zeros(3)},
+            r"embeddings.layer_norm.bias has shape \(15,\) here, \(3,\)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(
+    change: dict[str, Tensor | None], message: str, folder: Path
+) -> None:
     rewrite(folder, change)
     with pytest.raises(ValueError, match=message):
         models.load_pretrained(folder)
@@ -306,14 +441,28 @@ def test_weights_that_do_not_fit_are_named(change: dict[str, Tensor | None], mes
 def test_old_names_and_the_old_buffer_are_read(folder: Path) -> None:
     before = models.load_pretrained(folder)
     norm = load_file(folder / "model.safetensors")["embeddings.LayerNorm.weight"]
-    rewrite(folder, {"embeddings.position_ids": torch.arange(17)[None], "embeddings.LayerNorm.weight": None,
-                     "embeddings.LayerNorm.gamma": norm})
+    rewrite(
+        folder,
+        {
+            "embeddings.position_ids": torch.arange(17)[None],
+            "embeddings.LayerNorm.weight": None,
+            "embeddings.LayerNorm.gamma": norm,
+        },
+    )
     ids = torch.randint(37, (2, 5))
-    assert torch.equal(models.load_pretrained(folder)(ids).sequence_output, before(ids).sequence_output)
+    assert torch.equal(
+        models.load_pretrained(folder)(ids).sequence_output, before(ids).sequence_output
+    )
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("model_type", "roberta"), ("hidden_act", "relu"), ("position_embedding_type", "relative_key")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model_type", "roberta"),
+        ("hidden_act", "relu"),
+        ("position_embedding_type", "relative_key"),
+    ],
+)
 def test_another_kind_of_model_is_refused(name: str, value: str, folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
@@ -345,7 +494,7 @@ def test_a_failed_save_leaves_the_old_model(folder: Path, monkeypatch: pytest.Mo
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-# --- real weights --------------------------------------------------------------------------------------------------
+# --- real weights ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -366,15 +515,22 @@ def test_real_weights_on_real_reviews(minilm: Path) -> None:
         for attention in ("sdpa", "explicit"):
             ours = models.load_pretrained(minilm, attention=attention)
             real = batch["attention_mask"].bool()
-            found = {name: state[real] if state.ndim == 3 else state
-                     for name, state in states(ours(**batch, output_hidden_states=True)).items()}
-            wanted = {name: state[real] if state.ndim == 3 else state for name, state in expected.items()}
+            found = {
+                name: state[real] if state.ndim == 3 else state
+                for name, state in states(ours(**batch, output_hidden_states=True)).items()
+            }
+            wanted = {
+                name: state[real] if state.ndim == 3 else state for name, state in expected.items()
+            }
             assert first_difference(found, wanted) == ""
 
 
 def test_a_round_trip_of_real_weights_keeps_every_byte(minilm: Path, tmp_path: Path) -> None:
     models.save_pretrained(models.load_pretrained(minilm), tmp_path)
-    first, second = load_file(minilm / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    first, second = (
+        load_file(minilm / "model.safetensors"),
+        load_file(tmp_path / "model.safetensors"),
+    )
     first.pop("embeddings.position_ids", None)
     assert first.keys() == second.keys()
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
@@ -382,7 +538,9 @@ def test_a_round_trip_of_real_weights_keeps_every_byte(minilm: Path, tmp_path: P
 
 def test_layers_count_up() -> None:
     """`hidden_states` holds the embeddings and each layer's output, no two of them the same."""
-    output = BertModel(BertConfig(**SHAPES["odd"])).eval()(torch.randint(37, (1, 4)), output_hidden_states=True)
+    output = BertModel(BertConfig(**SHAPES["odd"])).eval()(
+        torch.randint(37, (1, 4)), output_hidden_states=True
+    )
     assert len(output.hidden_states) == 4
     assert all(not torch.equal(one, other) for one, other in pairwise(output.hidden_states))
     assert output.hidden_states[-1] is output.sequence_output

@@ -1,4 +1,6 @@
-"""What every notebook keeps to, as far as a machine can tell without running it (nbval runs them all)."""
+"""What every notebook keeps to, as far as a machine can tell without running it
+(nbval runs them all).
+"""
 
 import ast
 import re
@@ -22,7 +24,9 @@ MAX_TOTAL_BYTES = 12 * 2**20
 # Cells whose output nbval may ignore, "notebook:cell id", each with the reason.
 UNCOMPARED: dict[str, str] = {}
 
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.relative_to(FOLDER).as_posix())
+each_notebook = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda path: path.relative_to(FOLDER).as_posix()
+)
 
 
 @cache
@@ -115,7 +119,9 @@ def test_nothing_failed_but_on_purpose(path: Path) -> None:
 @each_notebook
 def test_outputs_are_clean(path: Path) -> None:
     here = "|".join(map(re.escape, {str(ROOT), str(Path.home()), tempfile.gettempdir()}))
-    local = re.compile(rf"(?<![\w.])/(?:home|Users|root|tmp|content|mnt|usr|opt|var|private)/|\b[A-Z]:\\|{here}")
+    local = re.compile(
+        rf"(?<![\w.])/(?:home|Users|root|tmp|content|mnt|usr|opt|var|private)/|\b[A-Z]:\\|{here}"
+    )
     for name, output in outputs_of(path):
         assert output.get("name") != "stderr", f"cell {name} writes to stderr"
         assert not re.search(r"\b\w*Warning\b", text_of(output)), f"cell {name} warns"
@@ -125,21 +131,34 @@ def test_outputs_are_clean(path: Path) -> None:
 
 @each_notebook
 def test_code_cells_are_short(path: Path) -> None:
-    long = {cell.id: len(cell.source.splitlines()) for cell in code_cells(path)[1:]}  # the setup cell may be longer
+    long = {
+        cell.id: len(cell.source.splitlines()) for cell in code_cells(path)[1:]
+    }  # the setup cell may be longer
     assert {name: lines for name, lines in long.items() if lines > MAX_CELL_LINES} == {}
 
 
 @each_notebook
 def test_nothing_is_hidden_from_the_comparison(path: Path) -> None:
     for cell in code_cells(path):
-        tags = {tag for tag in cell.metadata.get("tags", []) if tag.startswith(("nbval", "hide", "remove", "skip"))}
+        tags = {
+            tag
+            for tag in cell.metadata.get("tags", [])
+            if tag.startswith(("nbval", "hide", "remove", "skip"))
+        }
         marks = re.findall(r"(?im)^\s*#\s*(?:nbval|pytest)[\w-]+", cell.source)
         if tags or marks:
-            assert f"{path.stem}:{cell.id}" in UNCOMPARED, f"{tags or marks} needs a reason in UNCOMPARED"
+            assert f"{path.stem}:{cell.id}" in UNCOMPARED, (
+                f"{tags or marks} needs a reason in UNCOMPARED"
+            )
 
 
 def test_every_excuse_is_still_needed() -> None:
-    cells = {f"{path.stem}:{cell.id}" for path in NOTEBOOKS for cell in code_cells(path) if cell.metadata.get("tags")}
+    cells = {
+        f"{path.stem}:{cell.id}"
+        for path in NOTEBOOKS
+        for cell in code_cells(path)
+        if cell.metadata.get("tags")
+    }
     assert set(UNCOMPARED) <= cells
 
 

@@ -1,4 +1,6 @@
-"""Pictures: what is drawn is the data, everything is labelled, nothing overlaps, and no global setting changes."""
+"""Pictures: what is drawn is the data, everything is labelled, nothing overlaps,
+and no global setting changes.
+"""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -16,10 +18,18 @@ from matplotlib.text import Text
 
 from course_utils import plots
 
-UPDATES = [{"step": step, "loss": 0.2 + 0.5 * 0.98**step + 0.05 * (-1) ** step, "learning_rate": 1e-4 - step / 2e6}
-           for step in range(1, 201)]
-EVALUATIONS = [{"step": 100, "eval_loss": 0.3, "eval_accuracy": 0.88},
-               {"step": 200, "eval_loss": 0.27, "eval_accuracy": 0.913}]
+UPDATES = [
+    {
+        "step": step,
+        "loss": 0.2 + 0.5 * 0.98**step + 0.05 * (-1) ** step,
+        "learning_rate": 1e-4 - step / 2e6,
+    }
+    for step in range(1, 201)
+]
+EVALUATIONS = [
+    {"step": 100, "eval_loss": 0.3, "eval_accuracy": 0.88},
+    {"step": 200, "eval_loss": 0.27, "eval_accuracy": 0.913},
+]
 RESULTS = {"TF-IDF": (0.907, 0.903, 0.911), "ours": (0.924, 0.921, 0.927)}
 BASELINE = {"plain": (0.97, 500), "negation": (0.6, 200), "contrast": (0.8, 250)}
 MODEL = {"plain": (0.98, 500), "negation": (0.9, 200), "contrast": (0.7, 250)}
@@ -27,7 +37,9 @@ WORDS, WEIGHTS = ["awful", "costs $9 and $5", "the", "great", "dull"], [-9.0, -2
 SERIES = {"WordPiece": [(10, 3, 2, 4), (100, 2, 1, 3)], "bytes": [(10, 5, 4, 6), (100, 4, 3, 5)]}
 
 DRAW: dict[str, Callable[..., Axes]] = {
-    "training": lambda **k: plots.training_curves(UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], **k)[0],
+    "training": lambda **k: plots.training_curves(
+        UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], **k
+    )[0],
     "rate": lambda **k: plots.training_curves(UPDATES, **k)[1],
     "confusion": lambda **k: plots.confusion_matrix([[90, 10], [15, 85]], ["neg", "pos"], **k),
     "bars": lambda **k: plots.accuracy_bars(RESULTS, highlight="ours", chance=0.5, **k),
@@ -35,10 +47,21 @@ DRAW: dict[str, Callable[..., Axes]] = {
     "lengths": lambda **k: plots.length_histogram(np.arange(1, 1001), **k),
     "words": lambda **k: plots.word_weights(WORDS, WEIGHTS, **k),
     "lines": lambda **k: plots.lines(SERIES, "vocabulary size", "tokens per word", log="xy", **k),
-    "map": lambda **k: plots.word_map({"good": (0, 1), "costs $9": (2, 3), "film": (1, 0)}, groups={"good": "praise"},
-                                      axis_names=("factor 1", "factor 2"), **k),
-    "heat": lambda **k: plots.heatmap([[0.1, 0.9], [0.5, 0.5]], ["the", "$9"], ["a", "film"], "probability",
-                                      numbers=".2f", axis_names=("listens to", "token"), **k),
+    "map": lambda **k: plots.word_map(
+        {"good": (0, 1), "costs $9": (2, 3), "film": (1, 0)},
+        groups={"good": "praise"},
+        axis_names=("factor 1", "factor 2"),
+        **k,
+    ),
+    "heat": lambda **k: plots.heatmap(
+        [[0.1, 0.9], [0.5, 0.5]],
+        ["the", "$9"],
+        ["a", "film"],
+        "probability",
+        numbers=".2f",
+        axis_names=("listens to", "token"),
+        **k,
+    ),
 }
 SMALLEST: dict[str, Callable[..., Axes]] = {
     "training": lambda: plots.training_curves([{"step": 1, "loss": 0.7, "learning_rate": 1e-4}])[0],
@@ -61,11 +84,20 @@ def texts(ax: Axes) -> list[Text]:
     ax.figure.canvas.draw()
     unseen = set()
     for axis in (axis for panel in ax.figure.axes for axis in (panel.xaxis, panel.yaxis)):
-        low, high = sorted(axis.get_view_interval())  # matplotlib keeps a tick beyond either end, and does not draw it
-        unseen |= {label for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high
-                   for label in (tick.label1, tick.label2)}
-    return [text for text in ax.figure.findobj(Text)
-            if text.get_visible() and text.get_text().strip() and text not in unseen]
+        low, high = sorted(
+            axis.get_view_interval()
+        )  # matplotlib keeps a tick beyond either end, and does not draw it
+        unseen |= {
+            label
+            for tick in axis.get_major_ticks()
+            if not low <= tick.get_loc() <= high
+            for label in (tick.label1, tick.label2)
+        }
+    return [
+        text
+        for text in ax.figure.findobj(Text)
+        if text.get_visible() and text.get_text().strip() and text not in unseen
+    ]
 
 
 def strings(ax: Axes) -> list[str]:
@@ -74,14 +106,20 @@ def strings(ax: Axes) -> list[str]:
 
 @pytest.mark.parametrize("name", DRAW)
 def test_settings_stay_and_colours_are_explicit(name: str) -> None:
-    with pyplot.style.context("dark_background"):  # a reader's own style must not make dark ink on a dark ground
+    with pyplot.style.context(
+        "dark_background"
+    ):  # a reader's own style must not make dark ink on a dark ground
         before = matplotlib.rcParams.copy()
         ax = DRAW[name]()
         assert isinstance(ax, Axes)
         assert matplotlib.rcParams == before
         assert ax.figure.get_facecolor() == ax.get_facecolor() == to_rgba("white")
-        cells = {text for text in texts(ax) if name in ("confusion", "heat") and text in ax.texts}  # white on dark blue
-        assert not [text for text in set(texts(ax)) - cells if np.mean(to_rgba(text.get_color())[:3]) > 0.75]
+        cells = {
+            text for text in texts(ax) if name in ("confusion", "heat") and text in ax.texts
+        }  # white on dark blue
+        assert not [
+            text for text in set(texts(ax)) - cells if np.mean(to_rgba(text.get_color())[:3]) > 0.75
+        ]
 
 
 @pytest.mark.parametrize("name", DRAW)
@@ -101,7 +139,9 @@ def test_texts_neither_overlap_nor_leave_the_picture(name: str) -> None:
     for (one, a), (other, b) in combinations(zip(found, boxes, strict=True), 2):
         width = min(a.x1, b.x1) - max(a.x0, b.x0)
         height = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert not (width > 1 and height > 1), f"{one.get_text()!r} and {other.get_text()!r} overlap"
+        assert not (width > 1 and height > 1), (
+            f"{one.get_text()!r} and {other.get_text()!r} overlap"
+        )
     for text, box in zip(found, boxes, strict=True):
         inside = ax.figure.bbox
         assert inside.x0 <= box.x0 and box.x1 <= inside.x1, f"{text.get_text()!r} is cut off"
@@ -115,16 +155,20 @@ def test_given_axes_are_used(name: str) -> None:
     assert len(pyplot.get_fignums()) == 1
 
 
-# --- training ----------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def test_training_curves_draw_the_history() -> None:
     _, given = pyplot.subplots(2)
-    top, bottom = plots.training_curves(UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], axes=given)
+    top, bottom = plots.training_curves(
+        UPDATES + EVALUATIONS, resumed_from_steps=[60, 140], axes=given
+    )
     assert (top, bottom) == tuple(given)
     raw, smooth, evaluated = top.lines[:3]
     assert raw.get_ydata().tolist() == [entry["loss"] for entry in UPDATES]
-    assert smooth.get_ydata()[100] == pytest.approx(raw.get_ydata()[95:105].mean())  # the mean of 10 updates
+    assert smooth.get_ydata()[100] == pytest.approx(
+        raw.get_ydata()[95:105].mean()
+    )  # the mean of 10 updates
     assert "10 updates" in top.get_ylabel() and "nats" in top.get_ylabel()
     assert evaluated.get_xydata().tolist() == [[100, 0.3], [200, 0.27]]
     assert bottom.lines[0].get_xydata().tolist() == [[100, 88], [200, pytest.approx(91.3)]]
@@ -146,24 +190,37 @@ def test_smoothing_does_not_bend_the_ends() -> None:
 
 
 def test_labels_of_curves_that_meet_are_moved_apart() -> None:
-    history = [{**entry, "loss": 0.5} for entry in UPDATES] + [{"step": 200, "eval_loss": 0.5, "eval_accuracy": 0.8}]
+    history = [{**entry, "loss": 0.5} for entry in UPDATES] + [
+        {"step": 200, "eval_loss": 0.5, "eval_accuracy": 0.8}
+    ]
     top, _ = plots.training_curves(history)
-    boxes = [text.get_window_extent() for text in texts(top) if text.get_text() in ("training", "validation")]
+    boxes = [
+        text.get_window_extent()
+        for text in texts(top)
+        if text.get_text() in ("training", "validation")
+    ]
     assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
 
 
 @pytest.mark.parametrize("history", [[], EVALUATIONS])
 def test_a_history_without_updates_is_an_error(history: list) -> None:
-    with pytest.raises(ValueError, match=f"at least one update .*got {len(history)} entries without a loss"):
+    with pytest.raises(
+        ValueError, match=f"at least one update .*got {len(history)} entries without a loss"
+    ):
         plots.training_curves(history)
 
 
-# --- results -----------------------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 def test_confusion_shows_counts_and_shares_of_the_row() -> None:
     ax = plots.confusion_matrix([[1500, 500], [1, 3]], ["neg", "pos"])
-    assert [text.get_text() for text in ax.texts] == ["1,500\n75.0 %", "500\n25.0 %", "1\n25.0 %", "3\n75.0 %"]
+    assert [text.get_text() for text in ax.texts] == [
+        "1,500\n75.0 %",
+        "500\n25.0 %",
+        "1\n25.0 %",
+        "3\n75.0 %",
+    ]
     assert [text.xy for text in ax.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true label")
     assert ax.images[0].get_array().tolist() == [[0.75, 0.25], [0.25, 0.75]]
@@ -174,12 +231,15 @@ def test_confusion_takes_an_evaluation() -> None:
     assert plots.confusion_matrix(evaluation, ["neg", "pos"]).texts[1].get_text() == "1\n33.3 %"
 
 
-@pytest.mark.parametrize(("matrix", "message"), [
-    ([[1, 2, 3], [4, 5, 6]], r"shape \[2, 2\].*got shape \[2, 3\]"),
-    ([[1, 2, 3], [4, 5, 6], [7, 8, 9]], r"for the names \['neg', 'pos'\].*got shape \[3, 3\]"),
-    ([[0, 0], [0, 0]], "with 0 examples"),
-    ([], r"got shape \[0\]"),
-])
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([[1, 2, 3], [4, 5, 6]], r"shape \[2, 2\].*got shape \[2, 3\]"),
+        ([[1, 2, 3], [4, 5, 6], [7, 8, 9]], r"for the names \['neg', 'pos'\].*got shape \[3, 3\]"),
+        ([[0, 0], [0, 0]], "with 0 examples"),
+        ([], r"got shape \[0\]"),
+    ],
+)
 def test_confusion_refuses_other_shapes(matrix: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plots.confusion_matrix(matrix, ["neg", "pos"])
@@ -195,7 +255,11 @@ def test_bars_show_accuracy_and_interval_in_percent() -> None:
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first on top
     assert ax.lines[-1].get_xdata()[0] == 50 and {"chance", "90.7", "92.4"} <= set(strings(ax))
     assert ax.get_xlabel().startswith("accuracy (%) with its interval; ")
-    assert plots.accuracy_bars(RESULTS, bars=", all seeds").get_xlabel().startswith("accuracy (%), all seeds; ")
+    assert (
+        plots.accuracy_bars(RESULTS, bars=", all seeds")
+        .get_xlabel()
+        .startswith("accuracy (%), all seeds; ")
+    )
 
 
 @pytest.mark.parametrize("results", [RESULTS, {"a": (0.02, 0.0, 0.06)}, {"b": (1.0, 1.0, 1.0)}])
@@ -239,7 +303,7 @@ def test_slices_refuse_what_cannot_be_compared() -> None:
         plots.slices({"a": BASELINE, "b": {**MODEL, "plain": (0.9, 499)}})
 
 
-# --- data --------------------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------
 
 
 def test_lengths_tell_what_a_cut_leaves_whole() -> None:
@@ -249,7 +313,10 @@ def test_lengths_tell_what_a_cut_leaves_whole() -> None:
     assert sum(patch.get_height() for patch in ax.patches) == 1000  # these all fit into the picture
     assert ax.get_xlabel() == "length (tokens)"
     assert plots.length_histogram([3], unit="words").get_xlabel() == "length (words)"
-    assert plots.length_histogram([*[9] * 999, 5000]).get_xlabel() == "length (tokens); the longest are left out"
+    assert (
+        plots.length_histogram([*[9] * 999, 5000]).get_xlabel()
+        == "length (tokens); the longest are left out"
+    )
 
 
 def test_labels_of_near_cuts_are_moved_apart() -> None:
@@ -279,10 +346,15 @@ def test_dollars_are_no_mathematics() -> None:
     ax = plots.word_weights(["a $9 and $5_x^ film"], [-1.0])
     assert not ax.texts[0].get_parse_math()
     for name in ("$a", "b$ $_^"):
-        for drawn in (plots.accuracy_bars({name: (0.5, 0.4, 0.6)}), plots.slices({"m": {name: (0.5, 9)}}),
-                      plots.confusion_matrix([[1, 2], [3, 4]], [name, "$_$"])):
+        for drawn in (
+            plots.accuracy_bars({name: (0.5, 0.4, 0.6)}),
+            plots.slices({"m": {name: (0.5, 9)}}),
+            plots.confusion_matrix([[1, 2], [3, 4]], [name, "$_$"]),
+        ):
             drawn.figure.canvas.draw()  # mathematics that does not parse would raise
-    assert not any(tick.get_parse_math() for tick in drawn.get_xticklabels() + drawn.get_yticklabels())
+    assert not any(
+        tick.get_parse_math() for tick in drawn.get_xticklabels() + drawn.get_yticklabels()
+    )
 
 
 @pytest.mark.parametrize(("words", "weights"), [([], []), (["a"], [1.0, 2.0])])
@@ -291,13 +363,16 @@ def test_words_need_a_weight_each(words: list, weights: list) -> None:
         plots.word_weights(words, weights)
 
 
-# --- general -----------------------------------------------------------------------------------------------------
+# --- general --------------------------------------------------------------------------------------
 
 
 def test_lines_draw_points_in_order_bands_and_names() -> None:
     series = {"ours": [(100, 3, 2, 4), (10, 5, 4, 6)], "theirs": [(10, 1, 1, 1), (100, 2, 2, 2)]}
     ax = plots.lines(series, "size", "words", log="x")
-    assert [line.get_xydata().tolist() for line in ax.lines] == [[[10, 5], [100, 3]], [[10, 1], [100, 2]]]
+    assert [line.get_xydata().tolist() for line in ax.lines] == [
+        [[10, 5], [100, 3]],
+        [[10, 1], [100, 2]],
+    ]
     assert len(ax.collections) == 2 and (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
     assert {"ours", "theirs", "size", "words", "100"} <= set(strings(ax))
 
@@ -327,13 +402,18 @@ def test_a_heatmap_shows_the_matrix() -> None:
     assert {"0.1", "0.9", "0.2", "a", "x", "share"} <= set(strings(ax))
 
 
-@pytest.mark.parametrize(("draw", "message"), [
-    (lambda: plots.lines({}, "x", "y"), "1 to 6 series"),
-    (lambda: plots.lines({"a": []}, "x", "y"), "'a': 0"),
-    (lambda: plots.word_map({}), "at least one word"),
-    (lambda: plots.heatmap([[1, 2]], ["a"], ["b"], "share"), r"\[1, 1\].*\[1, 2\]"),
-])
-def test_general_pictures_refuse_what_they_cannot_draw(draw: Callable[[], Axes], message: str) -> None:
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.lines({}, "x", "y"), "1 to 6 series"),
+        (lambda: plots.lines({"a": []}, "x", "y"), "'a': 0"),
+        (lambda: plots.word_map({}), "at least one word"),
+        (lambda: plots.heatmap([[1, 2]], ["a"], ["b"], "share"), r"\[1, 1\].*\[1, 2\]"),
+    ],
+)
+def test_general_pictures_refuse_what_they_cannot_draw(
+    draw: Callable[[], Axes], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         draw()
 
@@ -356,7 +436,10 @@ def test_a_tenfold_log_axis_has_numbers_enough() -> None:
 
 def test_numbers_are_white_on_dark_cells_and_absent_unless_asked_for() -> None:
     values = [[0.0, 1.0], [0.5, 0.8]]
-    dark = [text.get_color() == plots.PAPER for text in plots.heatmap(values, "ab", "xy", "", numbers=".1f").texts]
+    dark = [
+        text.get_color() == plots.PAPER
+        for text in plots.heatmap(values, "ab", "xy", "", numbers=".1f").texts
+    ]
     assert dark == [False, True, False, True]
     assert not plots.heatmap(values, ["a", "b"], ["x", "y"], "share").texts
     assert plots.heatmap([[7]], ["a"], ["x"], "count", numbers="d").texts[0].get_text() == "7"

@@ -1,4 +1,6 @@
-"""Corruption and sentence pairs: the shares are BERT's, special tokens stay, and the generator alone decides."""
+"""Corruption and sentence pairs: the shares are BERT's, special tokens stay,
+and the generator alone decides.
+"""
 
 import pytest
 import torch
@@ -29,7 +31,9 @@ def test_the_shares_are_those_of_bert() -> None:
     assert masked.float().mean().item() == pytest.approx(0.8, abs=0.01)
     assert kept.float().mean().item() == pytest.approx(0.1, abs=0.01)
     replaced = corrupted[chosen][~masked & ~kept]
-    assert len(replaced.unique()) > 850  # of 2,390 draws from 1,000 about 908 differ: the whole vocabulary, not a part
+    assert (
+        len(replaced.unique()) > 850
+    )  # of 2,390 draws from 1,000 about 908 differ: the whole vocabulary, not a part
 
 
 def test_labels_are_the_truth_where_chosen_and_nothing_else_changes() -> None:
@@ -71,12 +75,16 @@ def test_a_probability_outside_the_range_is_refused(probability: float) -> None:
         mask_tokens(ids(1), generator=generator(), probability=probability, **OPTIONS)
 
 
-# --- pairs ---------------------------------------------------------------------------------------------------------
+# --- pairs ----------------------------------------------------------------------------------------
 
 
 def documents(count: int = 2000) -> list[list[list[int]]]:
-    """Document d has sentences of the ids 1000 d, 1000 d + 1, ... in order, one to five sentences."""
-    return [[[1000 * d + 2 * s, 1000 * d + 2 * s + 1] for s in range(1 + d % 5)] for d in range(count)]
+    """Document d has sentences of the ids 1000 d, 1000 d + 1, ...
+    in order, one to five sentences.
+    """
+    return [
+        [[1000 * d + 2 * s, 1000 * d + 2 * s + 1] for s in range(1 + d % 5)] for d in range(count)
+    ]
 
 
 def test_a_pair_follows_or_comes_from_elsewhere() -> None:
@@ -103,7 +111,9 @@ def test_labels_are_balanced_and_cuts_fall_everywhere() -> None:
 
 
 def test_pairs_are_those_of_the_generator() -> None:
-    one, again, other = (sentence_pairs(documents(50), generator=generator(seed)) for seed in (1, 1, 2))
+    one, again, other = (
+        sentence_pairs(documents(50), generator=generator(seed)) for seed in (1, 1, 2)
+    )
     assert one == again and one != other
 
 

@@ -1,4 +1,6 @@
-"""The stored results: each complete, each with its command, and the README and notebook 09 say the same numbers."""
+"""The stored results: each complete, each with its command,
+and the README and notebook 09 say the same numbers.
+"""
 
 import json
 import math
@@ -25,14 +27,21 @@ def numbers_in(value: Any) -> list[float]:
     if isinstance(value, dict):
         own = [value["accuracy"]] if isinstance(value.get("accuracy"), float) else []
         return own + [number for part in value.values() for number in numbers_in(part)]
-    return [number for part in value for number in numbers_in(part)] if isinstance(value, list) else []
+    return (
+        [number for part in value for number in numbers_in(part)] if isinstance(value, list) else []
+    )
 
 
 def measured(value: Any) -> list[float]:
     """Every number of a record that is no setting."""
     if isinstance(value, dict):
         settings = {"config", "recipe", "versions", "hardware", "seed"}
-        return [number for name, part in value.items() if name not in settings for number in measured(part)]
+        return [
+            number
+            for name, part in value.items()
+            if name not in settings
+            for number in measured(part)
+        ]
     if isinstance(value, list):
         return [number for part in value for number in measured(part)]
     return [value] if isinstance(value, float) else []
@@ -44,9 +53,18 @@ def printed_by(notebook: str) -> str:
 
 
 def with_seeds(*accuracies: float) -> dict[str, Any]:
-    """A record of several seeds, made of a run that is there; the lower bounds fall from seed to seed."""
-    runs = [{**RECORDS["imdb_minilm"]["runs"][0], "seed": seed, "accuracy": accuracy, "interval": [
-        accuracy - 0.003 - 0.001 * seed, accuracy + 0.003]} for seed, accuracy in enumerate(accuracies)]
+    """A record of several seeds, made of a run that is there;
+    the lower bounds fall from seed to seed.
+    """
+    runs = [
+        {
+            **RECORDS["imdb_minilm"]["runs"][0],
+            "seed": seed,
+            "accuracy": accuracy,
+            "interval": [accuracy - 0.003 - 0.001 * seed, accuracy + 0.003],
+        }
+        for seed, accuracy in enumerate(accuracies)
+    ]
     return {"dataset": "imdb", "checkpoint_name": "course-bert", "runs": runs}
 
 
@@ -57,11 +75,23 @@ def test_there_are_full_size_results_on_imdb() -> None:
 @each_record
 def test_a_record_says_how_it_was_made(name: str) -> None:
     record = RECORDS[name]
-    parts = [part for part in record.values() if isinstance(part, dict) and "command" in part]  # of two machines
-    runs = [record, *parts, *record.get("trials", []), *record.get("stages", []), *record.get("runs", [])]
+    parts = [
+        part for part in record.values() if isinstance(part, dict) and "command" in part
+    ]  # of two machines
+    runs = [
+        record,
+        *parts,
+        *record.get("trials", []),
+        *record.get("stages", []),
+        *record.get("runs", []),
+    ]
     made = [run for run in runs if "command" in run]
     assert made and all(run["command"].startswith("python ") for run in made)
-    assert all(run["hardware"]["processor"] and run["versions"]["python"] for run in runs if "hardware" in run)
+    assert all(
+        run["hardware"]["processor"] and run["versions"]["python"]
+        for run in runs
+        if "hardware" in run
+    )
     assert any("hardware" in run for run in runs)
 
 
@@ -82,7 +112,9 @@ def test_a_record_names_no_path_of_one_machine(name: str) -> None:
 
 def test_full_runs_used_the_whole_official_split() -> None:
     for name, runs in results_table.fine_tunes(RECORDS).items():
-        assert [(run["train_examples"], run["test_examples"]) for run in runs] == [(25_000, 25_000)] * len(runs), name
+        assert [(run["train_examples"], run["test_examples"]) for run in runs] == [
+            (25_000, 25_000)
+        ] * len(runs), name
         assert all(run["accuracy"] > 0.5 for run in runs)
 
 
@@ -90,7 +122,9 @@ def test_seeds_differ_and_nothing_else_does() -> None:
     for runs in results_table.fine_tunes(RECORDS).values():
         assert len({run["seed"] for run in runs}) == len(runs)
         recipes = [{**run["config"], "seed": 0, "precision": "", "num_threads": 0} for run in runs]
-        fingerprints = {recipe.pop("checkpoint_sha256", None) for recipe in recipes}  # MiniLM's first run recorded none
+        fingerprints = {
+            recipe.pop("checkpoint_sha256", None) for recipe in recipes
+        }  # MiniLM's first run recorded none
         assert all(recipe == recipes[0] for recipe in recipes) and len(fingerprints - {None}) <= 1
 
 
@@ -111,18 +145,28 @@ def test_several_seeds_make_one_row() -> None:
 
 def test_other_data_and_validation_scores_stay_out() -> None:
     course = {**with_seeds(0.8), "dataset": "course"}
-    trials = {**with_seeds(0.8), "runs": [{**RECORDS["imdb_minilm"]["runs"][0], "scored_split": "validation"}]}
-    assert results_table.rows({**RECORDS, "course": course, "trials": trials}) == results_table.rows(RECORDS)
+    trials = {
+        **with_seeds(0.8),
+        "runs": [{**RECORDS["imdb_minilm"]["runs"][0], "scored_split": "validation"}],
+    }
+    assert results_table.rows(
+        {**RECORDS, "course": course, "trials": trials}
+    ) == results_table.rows(RECORDS)
 
 
 def test_what_nobody_ran_is_told_with_its_command() -> None:
     jobs = results_table.read_not_run()
     assert jobs
     for job in jobs:
-        assert f"| {job['model']} | not run | | | needs {job['needs']} | `{job['command']}` |" in README
+        assert (
+            f"| {job['model']} | not run | | | needs {job['needs']} | `{job['command']}` |"
+            in README
+        )
         assert job["command"] in printed_by("09_imdb.ipynb")
         arguments = job["command"].removeprefix("python -m course_utils.finetune ").split()
-        options = command_line.build_parser("finetune", "", "", ClassificationConfig, TrainConfig).parse_args(arguments)
+        options = command_line.build_parser(
+            "finetune", "", "", ClassificationConfig, TrainConfig
+        ).parse_args(arguments)
         assert options.dataset == job["dataset"]
 
 
@@ -151,5 +195,7 @@ def test_the_picture_shows_every_row(tmp_path: Path) -> None:
     assert (tmp_path / "docs" / "results.png").read_bytes().startswith(b"\x89PNG")
     drawn = [label.get_text() for label in pyplot.gca().get_yticklabels()]
     rows = results_table.rows(records)
-    assert len(set(drawn)) == len(rows) and all(map(str.startswith, drawn, (row.model for row in rows)))
+    assert len(set(drawn)) == len(rows) and all(
+        map(str.startswith, drawn, (row.model for row in rows))
+    )
     pyplot.close("all")

@@ -1,4 +1,6 @@
-"""Nothing is lost: a run killed anywhere and started again ends in the very bits of one that was left alone."""
+"""Nothing is lost: a run killed anywhere and started again ends in the very bits of one
+that was left alone.
+"""
 
 import os
 import random
@@ -27,7 +29,7 @@ from helpers import (
 
 from course_utils.training.saved_state import newest_state
 
-# --- kills -------------------------------------------------------------------------------------------------------
+# --- kills ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,9 @@ def wait_for(folder, step, process):
 
 def assert_same_outcome(folder, uninterrupted, resumed_from):
     one, other = read_json(uninterrupted / "result.json"), read_json(folder / "result.json")
-    assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
+    assert (folder / "model.safetensors").read_bytes() == (
+        uninterrupted / "model.safetensors"
+    ).read_bytes()
     assert one["resumed_from_steps"] == [] and other["resumed_from_steps"] == resumed_from
     assert other["losses"] == one["losses"] and len(one["losses"]) == 96
     assert 7 < one["best_step"] == other["best_step"]
@@ -59,14 +63,26 @@ def assert_same_outcome(folder, uninterrupted, resumed_from):
 
 def test_killed_ten_times_it_ends_bit_for_bit_as_if_left_alone(uninterrupted, tmp_path):
     rng, seen = random.Random(1), []
-    for place in [None, "between two files", None, "before the last file", None, None, "before its name", None,
-                  "before the old one goes", None]:
+    for place in [
+        None,
+        "between two files",
+        None,
+        "before the last file",
+        None,
+        None,
+        "before its name",
+        None,
+        "before the old one goes",
+        None,
+    ]:
         before = step_of(tmp_path)
         if place:  # within saving
             step = before + rng.randint(2, 6)
             process = start(train_to_file, tmp_path, (step, place))
             assert finish(process) == -signal.SIGKILL
-            assert step_of(tmp_path) == (step if place == "before the old one goes" else step - 1), place
+            assert step_of(tmp_path) == (
+                step if place == "before the old one goes" else step - 1
+            ), place
         else:  # at any time after some update
             process = start(train_to_file, tmp_path)
             wait_for(tmp_path, before + rng.randint(1, 5), process)
@@ -93,15 +109,19 @@ def test_a_signal_saves_ends_with_130_and_loses_nothing(number, uninterrupted, t
     assert_same_outcome(tmp_path, uninterrupted, [step])
 
 
-# --- stopped on purpose ------------------------------------------------------------------------------------------
+# --- stopped on purpose ---------------------------------------------------------------------------
 
 FEATURES, HELD_OUT = tiny_features(10), accuracy_on(tiny_features(8, seed=1))
-CONFIG = tiny_config(num_train_epochs=3, average_decay=0.7, save_steps=2, learning_rate=3e-3)  # 9 updates
+CONFIG = tiny_config(
+    num_train_epochs=3, average_decay=0.7, save_steps=2, learning_rate=3e-3
+)  # 9 updates
 
 
 def run(folder=None, *, config=CONFIG, features=FEATURES, model=None, **options):
     model = tiny_model(dropout=0.2) if model is None else model
-    return tiny_fit(model, features, config, output_dir=folder, **{"evaluate": HELD_OUT, **options}), weights(model)
+    return tiny_fit(
+        model, features, config, output_dir=folder, **{"evaluate": HELD_OUT, **options}
+    ), weights(model)
 
 
 def explode(model, batch):
@@ -155,7 +175,9 @@ def test_a_finished_run_returns_at_once(tmp_path):
 
 
 def test_patience_survives_a_stop(tmp_path):
-    """The features of an evaluation are labelled the wrong way round: the better it learns, the worse the score."""
+    """The features of an evaluation are labelled the wrong way round: the better it learns,
+    the worse the score.
+    """
     config = replace(CONFIG, num_train_epochs=8, early_stopping_patience=3, eval_steps=1)
     wrong = accuracy_on([{**feature, "labels": 1 - feature["labels"]} for feature in FEATURES])
     alone, final = run(config=config, evaluate=wrong, best_metric="loss")
@@ -164,7 +186,9 @@ def test_patience_survives_a_stop(tmp_path):
         run(tmp_path, config=config, evaluate=wrong, best_metric="loss", stop_after=stop_after)
     resumed, weights_resumed = run(tmp_path, config=config, evaluate=wrong, best_metric="loss")
     assert resumed.num_updates == alone.num_updates and same(weights_resumed, final)
-    assert run(tmp_path, config=config, evaluate=wrong, best_metric="loss", compute_loss=explode)[0].finished
+    assert run(tmp_path, config=config, evaluate=wrong, best_metric="loss", compute_loss=explode)[
+        0
+    ].finished
 
 
 def test_states_are_saved_by_the_clock_too(tmp_path):
@@ -175,33 +199,60 @@ def test_states_are_saved_by_the_clock_too(tmp_path):
         return compute_loss(model, batch)
 
     run(tmp_path, config=replace(CONFIG, save_steps=0, save_minutes=1e-9), compute_loss=loss_of)
-    assert [state and state.name for state in saved] == [None, *(f"step-{n:08d}" for n in range(1, 9))]
+    assert [state and state.name for state in saved] == [
+        None,
+        *(f"step-{n:08d}" for n in range(1, 9)),
+    ]
     saved.clear()
     run(tmp_path / "b", config=replace(CONFIG, save_steps=0, save_minutes=60), compute_loss=loss_of)
-    assert newest_state(tmp_path / "b" / "state").name == "step-00000009"  # the end is saved in any case
+    assert (
+        newest_state(tmp_path / "b" / "state").name == "step-00000009"
+    )  # the end is saved in any case
 
 
-# --- whose folder it is ------------------------------------------------------------------------------------------
+# --- whose folder it is ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"config": replace(CONFIG, learning_rate=5e-4)}, "learning_rate is 0.003 there and 0.0005 here"),
-    ({"config": replace(CONFIG, num_train_epochs=4)}, "num_train_epochs is 3 there and 4 here"),
-    ({"features": FEATURES[:9]}, "num_examples is 10 there and 9 here"),
-    ({"features": FEATURES[::-1]}, "data_sha256 is '[0-9a-f]{64}' there and '[0-9a-f]{64}' here"),
-    ({"identity": {"dataset": "imdb"}}, "dataset is 'course' there and 'imdb' here"),
-    ({"identity": {}}, "dataset is 'course' there and None here"),
-    ({"identity": {"dataset": "course", "max_length": 9}}, "max_length is None there and 9 here")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"config": replace(CONFIG, learning_rate=5e-4)},
+            "learning_rate is 0.003 there and 0.0005 here",
+        ),
+        ({"config": replace(CONFIG, num_train_epochs=4)}, "num_train_epochs is 3 there and 4 here"),
+        ({"features": FEATURES[:9]}, "num_examples is 10 there and 9 here"),
+        (
+            {"features": FEATURES[::-1]},
+            "data_sha256 is '[0-9a-f]{64}' there and '[0-9a-f]{64}' here",
+        ),
+        ({"identity": {"dataset": "imdb"}}, "dataset is 'course' there and 'imdb' here"),
+        ({"identity": {}}, "dataset is 'course' there and None here"),
+        (
+            {"identity": {"dataset": "course", "max_length": 9}},
+            "max_length is None there and 9 here",
+        ),
+    ],
+)
 def test_the_folder_of_another_run_is_refused(change, words, tmp_path):
     run(tmp_path, stop_after=2, identity={"dataset": "course"})
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(ValueError, match=f"{tmp_path} holds another run: {words}; choose another folder"):
+    with pytest.raises(
+        ValueError, match=f"{tmp_path} holds another run: {words}; choose another folder"
+    ):
         run(tmp_path, compute_loss=explode, **{"identity": {"dataset": "course"}, **change})
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"save_steps": 5}, {"gradient_accumulation_steps": 2},
-                                    {"num_threads": 2}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"precision": "bf16"},
+        {"save_steps": 5},
+        {"gradient_accumulation_steps": 2},
+        {"num_threads": 2},
+    ],
+)
 def test_how_to_compute_and_save_may_change(change, tmp_path):
     run(tmp_path, stop_after=3)
     result, _ = run(tmp_path, config=replace(CONFIG, **change))
@@ -209,13 +260,23 @@ def test_how_to_compute_and_save_may_change(change, tmp_path):
     assert losses(result) == pytest.approx(losses(run()[0]), rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "average.safetensors",
-                                  "best.safetensors", "progress.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "optimizer.safetensors",
+        "average.safetensors",
+        "best.safetensors",
+        "progress.json",
+    ],
+)
 def test_a_damaged_state_is_named_and_left_alone(name, tmp_path):
     run(tmp_path, stop_after=4)
     file = newest_state(tmp_path / "state") / name
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=rf"the saved state is damaged: {file} .*; delete {file.parent} to start"):
+    with pytest.raises(
+        ValueError, match=rf"the saved state is damaged: {file} .*; delete {file.parent} to start"
+    ):
         run(tmp_path, compute_loss=explode)
     shutil.rmtree(file.parent)  # as it says
     result, resumed = run(tmp_path)
@@ -224,13 +285,17 @@ def test_a_damaged_state_is_named_and_left_alone(name, tmp_path):
 
 def test_what_a_kill_left_behind_is_dropped(tmp_path):
     run(tmp_path, stop_after=2)
-    shutil.copytree(tmp_path / "state" / "step-00000002", tmp_path / "state" / ".step-00000003.partial")
+    shutil.copytree(
+        tmp_path / "state" / "step-00000002", tmp_path / "state" / ".step-00000003.partial"
+    )
     run(tmp_path)
     assert os.listdir(tmp_path / "state") == ["step-00000009"]
 
 
 def test_states_that_no_record_goes_with_are_not_resumed_from(tmp_path):
-    """As a deletion leaves them that was killed half-way: nobody knows any more of which settings they are."""
+    """As a deletion leaves them that was killed half-way: nobody knows any more of
+    which settings they are.
+    """
     run(tmp_path, stop_after=4)
     (tmp_path / "run.json").unlink()
     other = replace(CONFIG, learning_rate=5e-4)

@@ -22,13 +22,18 @@ UV_CPU = f"--torch-backend cpu {PIN}"
 
 def test_old_python_gets_a_clear_message(tmp_path: Path) -> None:
     """The check comes before anything that an old Python could stumble over."""
-    pretend = f"import sys, runpy; sys.version_info = (3, 10, 2); runpy.run_path({str(setup_env.__file__)!r})"
-    done = subprocess.run([sys.executable, "-c", pretend], capture_output=True, text=True, cwd=tmp_path)
+    pretend = (
+        "import sys, runpy; sys.version_info = (3, 10, 2); "
+        f"runpy.run_path({str(setup_env.__file__)!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", pretend], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("Words to BERT needs Python 3.11 or newer")
 
 
-# --- with a pip that only takes notes ------------------------------------------------------------------------------
+# --- with a pip that only takes notes -------------------------------------------------------------
 
 
 @pytest.fixture
@@ -51,7 +56,15 @@ def test_first_run_installs_the_lock_torch_and_the_project(machine: FakeMachine)
     assert UV_CPU in torch
     assert reached == f"{torch} --dry-run"
     assert project.endswith("--no-build-isolation --editable .")
-    for name in ("torch", "transformers", "datasets", "sklearn", "matplotlib", "jupyterlab", "course_utils"):
+    for name in (
+        "torch",
+        "transformers",
+        "datasets",
+        "sklearn",
+        "matplotlib",
+        "jupyterlab",
+        "course_utils",
+    ):
         assert name in check
 
 
@@ -72,7 +85,9 @@ def test_changed_pin_is_installed(machine: FakeMachine, name: str) -> None:
     assert machine.set_up() == []
 
 
-@pytest.mark.parametrize("step", ["-m venv", "--require-hashes", UV_CPU, "--editable", "import torch"])
+@pytest.mark.parametrize(
+    "step", ["-m venv", "--require-hashes", UV_CPU, "--editable", "import torch"]
+)
 def test_interrupted_run_is_not_taken_for_a_finished_one(machine: FakeMachine, step: str) -> None:
     machine.breaks_at = (step, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -96,12 +111,16 @@ def test_the_choice_of_torch_outlives_an_interruption(machine: FakeMachine) -> N
 
 
 @pytest.mark.parametrize("package", ["without", "with"])
-def test_a_venv_that_could_not_be_made_is_made_anew(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch,
-                                                    package: str) -> None:
+def test_a_venv_that_could_not_be_made_is_made_anew(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
     machine.breaks_at = ("-m venv", subprocess.CalledProcessError(1, ["python", "-m", "venv"]))
     find_spec = setup_env.importlib.util.find_spec
-    monkeypatch.setattr(setup_env.importlib.util, "find_spec",
-                        lambda name: None if name == "ensurepip" and package == "without" else find_spec(name))
+    monkeypatch.setattr(
+        setup_env.importlib.util,
+        "find_spec",
+        lambda name: None if name == "ensurepip" and package == "without" else find_spec(name),
+    )
     with pytest.raises(SystemExit, match="python3-venv" if package == "without" else "disk full"):
         machine.set_up()
     machine.breaks_at = None
@@ -110,9 +129,13 @@ def test_a_venv_that_could_not_be_made_is_made_anew(machine: FakeMachine, monkey
 
 @pytest.mark.parametrize("step", ["--require-hashes", UV_CPU, "--editable"])
 def test_failed_run_is_tried_again_in_place(machine: FakeMachine, step: str) -> None:
-    full = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+    full = (
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+    )
     machine.breaks_at = (step, subprocess.CalledProcessError(1, ["pip", "install"], stderr=full))
-    with pytest.raises(SystemExit, match=r"(?s)No space left.*failed at: pip install.*run the same command again"):
+    with pytest.raises(
+        SystemExit, match=r"(?s)No space left.*failed at: pip install.*run the same command again"
+    ):
         machine.set_up()
     machine.breaks_at = None
     assert machine.phase() == setup_stamp.FAILED
@@ -122,7 +145,10 @@ def test_failed_run_is_tried_again_in_place(machine: FakeMachine, step: str) -> 
 
 
 def test_what_does_not_import_is_made_anew(machine: FakeMachine) -> None:
-    machine.breaks_at = ("import torch", subprocess.CalledProcessError(1, ["python"], stderr="ImportError: libx.so"))
+    machine.breaks_at = (
+        "import torch",
+        subprocess.CalledProcessError(1, ["python"], stderr="ImportError: libx.so"),
+    )
     with pytest.raises(SystemExit, match=r"(?s)ImportError: libx\.so.*Run the same command again"):
         machine.set_up()
     machine.breaks_at = None
@@ -156,7 +182,7 @@ def test_bare_makes_a_venv_once_and_leaves_the_rest_to_the_set_up(machine: FakeM
     assert machine.did("--require-hashes")
 
 
-# --- a package is gone ---------------------------------------------------------------------------------------------
+# --- a package is gone ----------------------------------------------------------------------------
 
 
 def gone_folder(site: Path) -> None:
@@ -176,8 +202,9 @@ def gone_altogether(site: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [gone_folder, emptied_folder, gone_record, gone_altogether])
-def test_a_deleted_package_is_noticed_and_installed_again(machine: FakeMachine, harm: object,
-                                                          capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deleted_package_is_noticed_and_installed_again(
+    machine: FakeMachine, harm: object, capsys: pytest.CaptureFixture[str]
+) -> None:
     machine.set_up()
     harm(machine.packages)
     machine.set_up()
@@ -224,7 +251,9 @@ def test_an_upgrade_cut_in_half_leaves_one_version(machine: FakeMachine) -> None
     put(machine.packages, "scikit-learn", "1.8.0")
     setup_stamp.write_state(machine.venv, setup_stamp.INSTALLING)
     machine.set_up()
-    assert [path.name for path in machine.packages.glob("scikit_learn*")] == ["scikit_learn-1.9.0.dist-info"]
+    assert [path.name for path in machine.packages.glob("scikit_learn*")] == [
+        "scikit_learn-1.9.0.dist-info"
+    ]
 
 
 def test_what_you_changed_yourself_is_left_alone(machine: FakeMachine) -> None:
@@ -239,7 +268,9 @@ def test_what_you_changed_yourself_is_left_alone(machine: FakeMachine) -> None:
 
 
 def test_the_check_is_quick(tmp_path: Path) -> None:
-    """With as many packages as the course has, the check takes a moment and imports none of them."""
+    """With as many packages as the course has,
+    the check takes a moment and imports none of them.
+    """
     site = tmp_path / "site"
     site.mkdir()
     for number in range(200):
@@ -252,24 +283,34 @@ def test_the_check_is_quick(tmp_path: Path) -> None:
     assert setup_stamp.missing(site, kept) == ["package7"]
 
 
-def test_a_ready_venv_is_only_looked_at(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
-    """Where a classroom shares a ready .venv read-only, there is nothing to write and nothing to say."""
+def test_a_ready_venv_is_only_looked_at(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a classroom shares a ready .venv read-only,
+    there is nothing to write and nothing to say.
+    """
     machine.set_up()
     capsys.readouterr()
 
     def refuse(*arguments: object, **more: object) -> None:
         raise PermissionError(13, "Read-only file system")
 
-    for module, name in ((os, "replace"), (os, "mkdir"), (Path, "mkdir"), (Path, "write_text"), (Path, "unlink"),
-                         (setup_stamp.os, "open")):
+    for module, name in (
+        (os, "replace"),
+        (os, "mkdir"),
+        (Path, "mkdir"),
+        (Path, "write_text"),
+        (Path, "unlink"),
+        (setup_stamp.os, "open"),
+    ):
         monkeypatch.setattr(module, name, refuse)
     assert machine.set_up() == []
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_folder_that_cannot_be_written_to_gets_a_clear_message(
-        machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refuse(path: Path, *arguments: object) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -283,7 +324,7 @@ def test_a_folder_that_cannot_be_written_to_gets_a_clear_message(
     assert second.endswith("run the same command again.")
 
 
-# --- which torch ---------------------------------------------------------------------------------------------------
+# --- which torch ----------------------------------------------------------------------------------
 
 
 def test_torch_of_ones_own_is_asked_for_once_and_remembered(machine: FakeMachine) -> None:
@@ -299,7 +340,9 @@ def test_torch_of_ones_own_is_asked_for_once_and_remembered(machine: FakeMachine
 def test_another_build_replaces_the_one_before(machine: FakeMachine) -> None:
     machine.set_up()
     machine.set_up("torch==2.13.0 --index-url FOLDER")
-    assert machine.did("pip uninstall --yes --quiet torch")  # pip would take the old one for the new
+    assert machine.did(
+        "pip uninstall --yes --quiet torch"
+    )  # pip would take the old one for the new
 
 
 def test_torch_already_in_venv_is_kept(machine: FakeMachine) -> None:
@@ -311,7 +354,9 @@ def test_torch_already_in_venv_is_kept(machine: FakeMachine) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "cpu", "any"])
-def test_a_new_pin_of_torch_is_installed(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_a_new_pin_of_torch_is_installed(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
     machine.set_up(word)
     for module, name in ((setup_env, "PINNED_TORCH"), (setup_torch, "PINNED")):
         monkeypatch.setattr(module, name, "torch==2.14.0")
@@ -362,7 +407,9 @@ def test_insisting_on_a_torch_that_is_not_there_fails(machine: FakeMachine) -> N
         machine.set_up("installed")
 
 
-def test_torch_outside_is_found_where_python_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_outside_is_found_where_python_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").touch()
     monkeypatch.delitem(sys.modules, "torch", raising=False)
@@ -375,27 +422,63 @@ def test_torch_outside_is_found_where_python_finds_it(tmp_path: Path, monkeypatc
 CUDA, PLAIN, NOTHING = "2.13.0+cu130", "2.13.0", ""
 
 
-@pytest.mark.parametrize(("system", "gpu", "word", "reached", "cpu_by_pip", "brought", "said"), [
-    ("linux", "No GPU", "", True, False, "2.13.0+cpu", "No GPU in sight: installing the CPU build"),
-    ("linux", "No GPU", "", False, True, PLAIN, "cannot be used from here (error: Request failed)"),
-    ("linux", "No GPU", "", False, False, NOTHING, "about 2.7 GB to download, 5.7 GB on disk"),
-    ("linux", "No GPU", "any", False, False, PLAIN, "TORCH=any: "),
-    ("linux", "NVIDIA GPU", "", True, False, CUDA, "NVIDIA GPU in sight: "),
-    ("linux", "NVIDIA GPU", "", False, False, PLAIN, "the CUDA build"),
-    ("linux", "NVIDIA GPU", "cpu", True, False, "2.13.0+cpu", "TORCH=cpu: installing the CPU build"),
-    ("linux", "NVIDIA GPU", "cpu", False, False, NOTHING, "make lab TORCH=any"),
-    ("linux", "NVIDIA GPU", "any", True, False, PLAIN, "TORCH=any: "),
-    ("linux", "AMD GPU", "", True, False, CUDA, "AMD GPU in sight: "),
-    ("linux", "AMD GPU", "", False, False, NOTHING, "for an AMD GPU could not be had"),
-    ("darwin", "No GPU", "", True, False, PLAIN, "macOS: installing"),
-    ("darwin", "No GPU", "cpu", True, False, PLAIN, "macOS: installing"),
-    ("win32", "No GPU", "", True, False, PLAIN, "No NVIDIA GPU: installing"),
-    ("win32", "NVIDIA GPU", "", True, False, CUDA, "NVIDIA GPU in sight: "),
-    ("win32", "NVIDIA GPU", "", False, False, PLAIN, "the CPU build"),
-])
-def test_every_machine_gets_its_build(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch,
-                                      capsys: pytest.CaptureFixture[str], system: str, gpu: str, word: str,
-                                      reached: bool, cpu_by_pip: bool, brought: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("system", "gpu", "word", "reached", "cpu_by_pip", "brought", "said"),
+    [
+        (
+            "linux",
+            "No GPU",
+            "",
+            True,
+            False,
+            "2.13.0+cpu",
+            "No GPU in sight: installing the CPU build",
+        ),
+        (
+            "linux",
+            "No GPU",
+            "",
+            False,
+            True,
+            PLAIN,
+            "cannot be used from here (error: Request failed)",
+        ),
+        ("linux", "No GPU", "", False, False, NOTHING, "about 2.7 GB to download, 5.7 GB on disk"),
+        ("linux", "No GPU", "any", False, False, PLAIN, "TORCH=any: "),
+        ("linux", "NVIDIA GPU", "", True, False, CUDA, "NVIDIA GPU in sight: "),
+        ("linux", "NVIDIA GPU", "", False, False, PLAIN, "the CUDA build"),
+        (
+            "linux",
+            "NVIDIA GPU",
+            "cpu",
+            True,
+            False,
+            "2.13.0+cpu",
+            "TORCH=cpu: installing the CPU build",
+        ),
+        ("linux", "NVIDIA GPU", "cpu", False, False, NOTHING, "make lab TORCH=any"),
+        ("linux", "NVIDIA GPU", "any", True, False, PLAIN, "TORCH=any: "),
+        ("linux", "AMD GPU", "", True, False, CUDA, "AMD GPU in sight: "),
+        ("linux", "AMD GPU", "", False, False, NOTHING, "for an AMD GPU could not be had"),
+        ("darwin", "No GPU", "", True, False, PLAIN, "macOS: installing"),
+        ("darwin", "No GPU", "cpu", True, False, PLAIN, "macOS: installing"),
+        ("win32", "No GPU", "", True, False, PLAIN, "No NVIDIA GPU: installing"),
+        ("win32", "NVIDIA GPU", "", True, False, CUDA, "NVIDIA GPU in sight: "),
+        ("win32", "NVIDIA GPU", "", False, False, PLAIN, "the CPU build"),
+    ],
+)
+def test_every_machine_gets_its_build(
+    machine: FakeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    system: str,
+    gpu: str,
+    word: str,
+    reached: bool,
+    cpu_by_pip: bool,
+    brought: str,
+    said: str,
+) -> None:
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(setup_torch, "WINDOWS", system == "win32")
     monkeypatch.setattr(setup_torch, "gpu", lambda: gpu)
@@ -416,28 +499,38 @@ def test_every_machine_gets_its_build(machine: FakeMachine, monkeypatch: pytest.
         assert machine.torch() == PLAIN
 
 
-@pytest.mark.parametrize(("program", "answer", "status", "seen"), [
-    ("nvidia-smi", "GPU 0: H200", 0, setup_torch.NVIDIA),
-    ("nvidia-smi", "couldn't communicate with the driver", 9, setup_torch.NO_GPU),
-    ("rocm_agent_enumerator", "gfx000\ngfx1100", 0, setup_torch.AMD),
-    ("rocm_agent_enumerator", "gfx000", 0, setup_torch.NO_GPU),
-    ("another", "", 0, setup_torch.NO_GPU),
-])
+@pytest.mark.parametrize(
+    ("program", "answer", "status", "seen"),
+    [
+        ("nvidia-smi", "GPU 0: H200", 0, setup_torch.NVIDIA),
+        ("nvidia-smi", "couldn't communicate with the driver", 9, setup_torch.NO_GPU),
+        ("rocm_agent_enumerator", "gfx000\ngfx1100", 0, setup_torch.AMD),
+        ("rocm_agent_enumerator", "gfx000", 0, setup_torch.NO_GPU),
+        ("another", "", 0, setup_torch.NO_GPU),
+    ],
+)
 @pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for the program")
 @pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a real one here")
-def test_a_gpu_is_seen_by_its_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, answer: str,
-                                    status: int, seen: str) -> None:
+def test_a_gpu_is_seen_by_its_tools(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    answer: str,
+    status: int,
+    seen: str,
+) -> None:
     (tmp_path / program).write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\nexit {status}\n")
     (tmp_path / program).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert setup_torch.gpu() == seen
 
 
-# --- two at once ---------------------------------------------------------------------------------------------------
+# --- two at once ----------------------------------------------------------------------------------
 
 
-def test_the_second_of_two_waits_and_finds_everything_ready(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch,
-                                                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_second_of_two_waits_and_finds_everything_ready(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
     def slowly(command: list[object], **more: object) -> str:

@@ -14,7 +14,9 @@ import pytest
 import setup_stamp
 from setup_fakes import LOCK, PYTHON, ROOT
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="shell scripts stand in for Python, and Windows has no signals")
+pytestmark = pytest.mark.skipif(
+    os.name == "nt", reason="shell scripts stand in for Python, and Windows has no signals"
+)
 MOMENTS = 7  # of the set-up itself, of its commands, and of both at once
 STOPPED = "Stopped. Run the same command again to go on."
 STATUS = {"INT": 130, "TERM": 143, "HUP": 129, "KILL": -signal.SIGKILL}
@@ -24,8 +26,13 @@ class Children:
     """Runs set-ups in processes of their own (setup_child.py)."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "setup_child.py")], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests" / "setup_child.py")],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def run(self, root: Path, **environment: object) -> tuple[int, str]:
         """Set up once; returns the exit status and what was printed."""
@@ -89,7 +96,10 @@ def spread(total: int) -> list[int]:
 def test_ended_at_any_moment_it_heals(children: Children, tmp_path: Path, by: str) -> None:
     root = fresh(tmp_path / "whole")
     assert children.run(root)[0] == 0
-    changes, steps = int((root / "changes").read_text()), len((root / "steps").read_text().splitlines())
+    changes, steps = (
+        int((root / "changes").read_text()),
+        len((root / "steps").read_text().splitlines()),
+    )
     moments = [{"STOP_AT": number, "STOP_BY": f"SIG{by}"} for number in spread(changes)]
     moments += [{"STOP_STEP": number, "STOP_BY": by} for number in spread(steps)]
     moments += [{"STOP_STEP": number, "STOP_BY": by, "STOP_ALL": "yes"} for number in spread(steps)]
@@ -104,7 +114,9 @@ def test_ended_at_any_moment_it_heals(children: Children, tmp_path: Path, by: st
         assert_heals(children, root)
 
 
-def test_what_a_killed_set_up_left_running_is_waited_for(children: Children, tmp_path: Path) -> None:
+def test_what_a_killed_set_up_left_running_is_waited_for(
+    children: Children, tmp_path: Path
+) -> None:
     root = fresh(tmp_path / "course")
     assert children.run(root, STOP_STEP=8, STOP_BY="KILL")[0] == -signal.SIGKILL
     assert is_running(root)
@@ -116,7 +128,11 @@ def test_two_at_once_do_not_meet(children: Children, tmp_path: Path) -> None:
     other = Children()
     with other.process:
         # Slow from the third step on: the second one starts in the middle.
-        job = {"root": str(root), "log": str(root / "first"), "environment": {"STOP_STEP": "3", "STOP_BY": "CONT"}}
+        job = {
+            "root": str(root),
+            "log": str(root / "first"),
+            "environment": {"STOP_STEP": "3", "STOP_BY": "CONT"},
+        }
         print(json.dumps(job), file=other.process.stdin, flush=True)
         deadline = time.monotonic() + 20
         while not (root / "steps").exists() and time.monotonic() < deadline:
@@ -131,11 +147,20 @@ def test_two_at_once_do_not_meet(children: Children, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["INT", "TERM"])
 def test_a_real_set_up_ends_with_one_line(tmp_path: Path, name: str) -> None:
-    """The script itself, called as make calls it: while Python makes the venv, its whole family is ended."""
+    """The script itself, called as make calls it: while Python makes the venv,
+    its whole family is ended.
+    """
     root = fresh(tmp_path / "course")
-    shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-    process = subprocess.Popen([sys.executable, "scripts/setup_env.py"], cwd=root, text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    shutil.copytree(
+        ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    process = subprocess.Popen(
+        [sys.executable, "scripts/setup_env.py"],
+        cwd=root,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout.readline().startswith("Creating .venv")
     while not (root / ".venv" / "bin").exists():  # Python is at work
         time.sleep(0.01)

@@ -1,4 +1,6 @@
-"""Which build of torch a machine gets: real venv, real pip and real uv, against an index on 127.0.0.1."""
+"""Which build of torch a machine gets: real venv, real pip and real uv,
+against an index on 127.0.0.1.
+"""
 
 import hashlib
 import os
@@ -15,7 +17,9 @@ import setup_stamp
 import setup_torch
 from loopback_index import Index, torch_wheel, wheel
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, plain pip has the right build")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere, plain pip has the right build"
+)
 REAL_DRIVER = Path("/proc/driver/nvidia/version").exists()
 UV = """import os, sys
 os.execv({uv!r}, ["uv", *sys.argv[1:]])
@@ -45,7 +49,10 @@ name = "torch"
 requires-dist = ["filelock"]
 """
 STUBS = {  # what uv asks of a machine with a GPU
-    "NVIDIA GPU": ("nvidia-smi", 'case "$*" in *driver_version*) echo 580.65.06 ;; *) echo "GPU 0" ;; esac'),
+    "NVIDIA GPU": (
+        "nvidia-smi",
+        'case "$*" in *driver_version*) echo 580.65.06 ;; *) echo "GPU 0" ;; esac',
+    ),
     "AMD GPU": ("rocm_agent_enumerator", "echo gfx000; echo gfx1100"),
 }
 
@@ -65,26 +72,36 @@ def all_wheels() -> dict[str, bytes]:
     for name in setup_env.IMPORTED:
         if name not in ("torch", "course_utils"):
             modules[f"{name.replace('.', '/')}.py" if "." in name else f"{name}/__init__.py"] = b""
-    return dict([
-        real_pip(),
-        wheel("uv", "0.13.9", {"uv/__init__.py": b"", "uv/__main__.py": UV.format(uv=uv.find_uv_bin()).encode()}),
-        wheel("course-needs", "1.0", modules),
-        wheel("filelock", "4.0", {"filelock/__init__.py": b""}),
-        wheel("nvidia-nccl", "2.1", {"nvidia_nccl/__init__.py": b""}),
-        wheel("triton", "3.1", {"triton/__init__.py": b""}),
-        torch_wheel("", ("filelock", "nvidia-nccl==2.1", "triton")),
-    ])
+    return dict(
+        [
+            real_pip(),
+            wheel(
+                "uv",
+                "0.13.9",
+                {"uv/__init__.py": b"", "uv/__main__.py": UV.format(uv=uv.find_uv_bin()).encode()},
+            ),
+            wheel("course-needs", "1.0", modules),
+            wheel("filelock", "4.0", {"filelock/__init__.py": b""}),
+            wheel("nvidia-nccl", "2.1", {"nvidia_nccl/__init__.py": b""}),
+            wheel("triton", "3.1", {"triton/__init__.py": b""}),
+            torch_wheel("", ("filelock", "nvidia-nccl==2.1", "triton")),
+        ]
+    )
 
 
 class Course:
     """A small course in a folder of its own; the index stands by."""
 
-    def __init__(self, root: Path, index: Index, capfd: pytest.CaptureFixture[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, index: Index, capfd: pytest.CaptureFixture[str] | None = None
+    ) -> None:
         self.root, self.index, self.capfd, self.said = root, index, capfd, ""
         self.site = next((root / ".venv" / "lib").glob("python*/site-packages"), None)
 
     def set_up(self, word: str = "") -> list[str]:
-        """Set up; returns what there is of torch and CUDA, and leaves in `said` all that was printed."""
+        """Set up; returns what there is of torch and CUDA,
+        and leaves in `said` all that was printed.
+        """
         message = ""
         try:
             setup_env.set_up(self.root, word)
@@ -108,7 +125,9 @@ def index() -> Iterator[Index]:
 
 
 @pytest.fixture(autouse=True)
-def machine(index: Index, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def machine(
+    index: Index, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No settings but these, no GPU, and a way out that leads to the index."""
     settle(index, tmp_path_factory.mktemp("home"), monkeypatch)
 
@@ -121,10 +140,16 @@ def settle(index: Index, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index.asked.clear()
     index.mood = "answers"
     for name, value in {
-        "PIP_CONFIG_FILE": os.devnull, "PIP_NO_COMPILE": "1", "PIP_NO_CACHE_DIR": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_INDEX_URL": f"{index.address}/simple",
-        "HTTPS_PROXY": index.address, "XDG_CONFIG_HOME": str(home),
-        "SSL_CERT_FILE": str(home / "authority.pem"), "UV_CACHE_DIR": str(home / "cache"), "UV_LINK_MODE": "copy",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_COMPILE": "1",
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_INDEX_URL": f"{index.address}/simple",
+        "HTTPS_PROXY": index.address,
+        "XDG_CONFIG_HOME": str(home),
+        "SSL_CERT_FILE": str(home / "authority.pem"),
+        "UV_CACHE_DIR": str(home / "cache"),
+        "UV_LINK_MODE": "copy",
     }.items():
         monkeypatch.setenv(name, value)
     setup_env.pinned.cache_clear()
@@ -144,7 +169,10 @@ def template(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in index.wheels.items():
         package, version, *_ = name.split("-")
         if package not in ("torch", "triton", "nvidia_nccl"):
-            pins.append(f"{package}=={version} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n")
+            pins.append(
+                f"{package}=={version} \\\n"
+                f"    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+            )
     (root / "requirements.lock").write_text("".join(pins))
     with pytest.MonkeyPatch.context() as monkeypatch:
         settle(index, tmp_path_factory.mktemp("first"), monkeypatch)
@@ -153,7 +181,9 @@ def template(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def course(template: Path, index: Index, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Course:
+def course(
+    template: Path, index: Index, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Course:
     """A copy of it as of the moment before torch was installed."""
     root = tmp_path / "course"
     shutil.copytree(template, root, symlinks=True)
@@ -171,9 +201,15 @@ def fetched(index: Index) -> list[str]:
 def test_from_nothing_without_a_gpu_the_cpu_build_comes(template: Path, index: Index) -> None:
     assert Course(template, index).installed() == ["torch-2.13.0+cpu"]
     assert setup_stamp.read_state(template / ".venv")["phase"] == setup_stamp.READY
-    pip = subprocess.run([setup_env.venv_python(template / ".venv"), "-m", "pip", "--version"], check=True, text=True,
-                         capture_output=True).stdout
-    assert pip.split()[1] == metadata.version("pip")  # the lock's, not the one that Python came with
+    pip = subprocess.run(
+        [setup_env.venv_python(template / ".venv"), "-m", "pip", "--version"],
+        check=True,
+        text=True,
+        capture_output=True,
+    ).stdout
+    assert pip.split()[1] == metadata.version(
+        "pip"
+    )  # the lock's, not the one that Python came with
 
 
 def test_no_gpu(course: Course) -> None:
@@ -187,8 +223,9 @@ def test_no_gpu(course: Course) -> None:
 
 @pytest.mark.skipif(REAL_DRIVER, reason="uv would see the real driver")
 @pytest.mark.parametrize(("seen", "builds"), [("NVIDIA GPU", "cu"), ("AMD GPU", "rocm")])
-def test_a_gpu_gets_the_build_for_its_driver(course: Course, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                             seen: str, builds: str) -> None:
+def test_a_gpu_gets_the_build_for_its_driver(
+    course: Course, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seen: str, builds: str
+) -> None:
     program, script = STUBS[seen]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / program).write_text(f"#!/bin/sh\n{script}\n")
@@ -212,7 +249,8 @@ def test_not_reached_the_size_is_said_and_nothing_is_fetched(course: Course) -> 
 
 
 def test_a_silent_network_costs_a_bounded_time_and_a_wheel_at_hand_is_taken(
-        course: Course, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    course: Course, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     name, content = torch_wheel("cpu", ("filelock",))
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / name).write_bytes(content)
@@ -234,5 +272,8 @@ def test_what_torch_says_is_done(course: Course, monkeypatch: pytest.MonkeyPatch
     assert course.set_up("cpu")[1] == "torch-2.13.0+cpu"
     assert "TORCH=cpu: installing the CPU build" in course.said
     course.index.asked.clear()
-    assert course.set_up(f"torch==2.13.0 --no-deps --index-url {course.index.address}/simple")[1] == "torch-2.13.0"
+    assert (
+        course.set_up(f"torch==2.13.0 --no-deps --index-url {course.index.address}/simple")[1]
+        == "torch-2.13.0"
+    )
     assert "CONNECT" not in course.index.asked

@@ -1,4 +1,6 @@
-"""Shipping a pre-training run: the card says what the record says, and only a run that fits is taken."""
+"""Shipping a pre-training run: the card says what the record says,
+and only a run that fits is taken.
+"""
 
 import json
 import shutil
@@ -19,7 +21,10 @@ def test_each_stage_went_on_from_some_other() -> None:
     assert [stage["stage"] for stage in STAGES] == list(range(1, len(STAGES) + 1))
     assert "start_from_sha256" not in STAGES[0]["config"]
     starts = [stage["config"]["start_from_sha256"] for stage in STAGES[1:]]
-    assert len(set(starts)) == len(starts) and ship.sha256(ship.FOLDER / "model.safetensors") not in starts
+    assert (
+        len(set(starts)) == len(starts)
+        and ship.sha256(ship.FOLDER / "model.safetensors") not in starts
+    )
 
 
 @pytest.fixture
@@ -30,7 +35,10 @@ def places(tmp_path: Path) -> tuple[Path, Path, Path]:
     shutil.copytree(ship.FOLDER, run)
     shutil.copyfile(ship.RECORD, record)
     (run / "model.safetensors").write_bytes(b"other weights")
-    config = {**STAGES[-1]["config"], "start_from_sha256": ship.sha256(folder / "model.safetensors")}
+    config = {
+        **STAGES[-1]["config"],
+        "start_from_sha256": ship.sha256(folder / "model.safetensors"),
+    }
     result = {name: value for name, value in STAGES[-1].items() if name != "stage"}
     (run / "result.json").write_text(json.dumps({**result, "config": config}), encoding="utf-8")
     return run, folder, record

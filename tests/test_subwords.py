@@ -1,4 +1,6 @@
-"""Merges and vocabularies: equal to the plain definition, and to what the `tokenizers` library learns."""
+"""Merges and vocabularies: equal to the plain definition,
+and to what the `tokenizers` library learns.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,29 @@ from course_utils.tokenization import join_pieces, learn_merges, learn_vocabular
 BPE, WORDPIECE = operator.add, join_pieces
 
 
-def plain_merges(words: Mapping[tuple[str, ...], int], num_merges: int, min_frequency: int = 2,
-                 join: Callable[[str, str], str] = BPE) -> list[tuple[str, str]]:
+def plain_merges(
+    words: Mapping[tuple[str, ...], int],
+    num_merges: int,
+    min_frequency: int = 2,
+    join: Callable[[str, str], str] = BPE,
+) -> list[tuple[str, str]]:
     """The definition: count all pairs, join the best one everywhere, start again."""
     texts = [list(word) for word in words]
-    ages = {s: n for n, s in enumerate(sorted({s for word in words for s in word}, key=lambda s: (len(s), s)))}
+    ages = {
+        s: n
+        for n, s in enumerate(
+            sorted({s for word in words for s in word}, key=lambda s: (len(s), s))
+        )
+    }
     merges: list[tuple[str, str]] = []
     while len(merges) < num_merges:
         counts: Counter[tuple[str, str]] = Counter()
         for text, count in zip(texts, words.values(), strict=True):
             for pair in pairwise(text):
                 counts[pair] += count
-        best = min(counts, key=lambda pair: (-counts[pair], ages[pair[0]], ages[pair[1]]), default=None)
+        best = min(
+            counts, key=lambda pair: (-counts[pair], ages[pair[0]], ages[pair[1]]), default=None
+        )
         if best is None or counts[best] < min_frequency:
             break
         merges.append(best)
@@ -43,26 +56,35 @@ def join_everywhere(text: list[str], pair: tuple[str, str], joined: str) -> list
     result: list[str] = []
     place = 0
     while place < len(text):
-        found = tuple(text[place:place + 2]) == pair
+        found = tuple(text[place : place + 2]) == pair
         result.append(joined if found else text[place])
         place += 2 if found else 1
     return result
 
 
 def spelled(words: Mapping[str, int], prefix: str = "") -> dict[tuple[str, ...], int]:
-    return {(word[0], *(prefix + letter for letter in word[1:])): count for word, count in words.items()}
+    return {
+        (word[0], *(prefix + letter for letter in word[1:])): count for word, count in words.items()
+    }
 
 
 few_letters = st.dictionaries(st.text("ab", min_size=1, max_size=14), st.integers(1, 4), max_size=8)
-any_letters = st.dictionaries(st.text("abc单词🙂é", min_size=1, max_size=9), st.integers(1, 9), max_size=12)
+any_letters = st.dictionaries(
+    st.text("abc单词🙂é", min_size=1, max_size=9), st.integers(1, 9), max_size=12
+)
 
 
 @settings(deadline=None, max_examples=300)
-@given(few_letters | any_letters, st.integers(0, 40), st.integers(1, 4), st.sampled_from(["", "##"]))
-def test_equals_the_plain_definition(words: dict[str, int], num: int, min_frequency: int, prefix: str) -> None:
+@given(
+    few_letters | any_letters, st.integers(0, 40), st.integers(1, 4), st.sampled_from(["", "##"])
+)
+def test_equals_the_plain_definition(
+    words: dict[str, int], num: int, min_frequency: int, prefix: str
+) -> None:
     symbols, join = spelled(words, prefix), WORDPIECE if prefix else BPE
     assert learn_merges(symbols, num, min_frequency=min_frequency, join=join) == plain_merges(
-        symbols, num, min_frequency, join)
+        symbols, num, min_frequency, join
+    )
 
 
 @settings(deadline=None)
@@ -75,18 +97,31 @@ def test_order_of_words_does_not_matter(words: dict[str, int], rng: object) -> N
 
 def test_the_pairs_of_the_paper() -> None:
     words = spelled({"low_": 5, "lower_": 2, "newest_": 6, "widest_": 3})
-    # the paper breaks the tie of "es" + "t" and "t" + "_" the other way; both ways end at "est_" and "lo"
+    # the paper breaks the tie of "es" + "t" and "t" + "_" the other way; both ways end at "est_"
+    # and "lo"
     assert learn_merges(words, 5) == [("e", "s"), ("t", "_"), ("es", "t_"), ("l", "o"), ("lo", "w")]
 
 
 def test_ties_go_to_the_older_symbols() -> None:
-    assert learn_merges(spelled({"cd": 2, "ab": 2, "ad": 2}), 3) == [("a", "b"), ("a", "d"), ("c", "d")]
+    assert learn_merges(spelled({"cd": 2, "ab": 2, "ad": 2}), 3) == [
+        ("a", "b"),
+        ("a", "d"),
+        ("c", "d"),
+    ]
     # "ab" is younger than "z" although it sorts before it
-    assert learn_merges(spelled({"ab": 9, "abq": 2, "zq": 2}), 3) == [("a", "b"), ("z", "q"), ("ab", "q")]
+    assert learn_merges(spelled({"ab": 9, "abq": 2, "zq": 2}), 3) == [
+        ("a", "b"),
+        ("z", "q"),
+        ("ab", "q"),
+    ]
 
 
 def test_overlapping_pairs_join_from_the_left() -> None:
-    assert learn_merges({("a",) * 5: 1}, 9, min_frequency=1) == [("a", "a"), ("aa", "a"), ("aa", "aaa")]
+    assert learn_merges({("a",) * 5: 1}, 9, min_frequency=1) == [
+        ("a", "a"),
+        ("aa", "a"),
+        ("aa", "aaa"),
+    ]
 
 
 def test_two_merges_can_make_one_symbol() -> None:
@@ -118,11 +153,13 @@ def test_numbers_out_of_range(options: dict[str, int]) -> None:
         learn_merges({("a", "b"): 2}, **options)
 
 
-# --- vocabularies ------------------------------------------------------------------------------------------------
+# --- vocabularies ---------------------------------------------------------------------------------
 
 
 def test_vocabulary_in_its_order() -> None:
-    tokens, merges = learn_vocabulary({"undo": 3, "do": 5}, 12, special_tokens=("[PAD]", "[UNK]"), prefix="##")
+    tokens, merges = learn_vocabulary(
+        {"undo": 3, "do": 5}, 12, special_tokens=("[PAD]", "[UNK]"), prefix="##"
+    )
     assert tokens == ["[PAD]", "[UNK]", "d", "n", "o", "u", "##d", "##n", "##o", "do", "un", "##do"]
     assert merges == [("d", "##o"), ("u", "##n"), ("##d", "##o")]
 
@@ -130,7 +167,9 @@ def test_vocabulary_in_its_order() -> None:
 def test_rare_characters_and_their_words_are_left_out() -> None:
     tokens, merges = learn_vocabulary({"ab": 9, "a单b": 5}, 99, alphabet_limit=2)
     assert tokens == ["a", "b", "ab"] and merges == [("a", "b")]
-    assert learn_vocabulary({"ab": 9}, 99, alphabet=("z",), alphabet_limit=2, min_frequency=10)[0] == ["a", "z"]
+    assert learn_vocabulary({"ab": 9}, 99, alphabet=("z",), alphabet_limit=2, min_frequency=10)[
+        0
+    ] == ["a", "z"]
 
 
 def test_vocabulary_errors() -> None:
@@ -145,23 +184,35 @@ def library_vocabulary(words: Mapping[str, int], vocab_size: int, prefix: str = 
     options = {"continuing_subword_prefix": prefix} if prefix else {}
     tokenizer = Tokenizer(models.BPE(**options))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=2, special_tokens=["[UNK]"],
-                                  show_progress=False, **options)
-    tokenizer.train_from_iterator((" ".join([word] * count) for word, count in words.items()), trainer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=["[UNK]"],
+        show_progress=False,
+        **options,
+    )
+    tokenizer.train_from_iterator(
+        (" ".join([word] * count) for word, count in words.items()), trainer
+    )
     return sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
 
 
 def review_words() -> Counter[str]:
-    return Counter(word for text in load_reviews("course")["train"]["text"] for word in text.split())
+    return Counter(
+        word for text in load_reviews("course")["train"]["text"] for word in text.split()
+    )
 
 
 def test_equals_the_library_on_the_reviews() -> None:
     words = review_words()
-    assert learn_vocabulary(words, 3000, special_tokens=("[UNK]",))[0] == library_vocabulary(words, 3000)
+    assert learn_vocabulary(words, 3000, special_tokens=("[UNK]",))[0] == library_vocabulary(
+        words, 3000
+    )
 
 
 def test_word_pieces_agree_with_the_library_but_for_its_chance() -> None:
-    # the library numbers "##a", "##b", ... in an order that changes from run to run, which decides some ties
+    # the library numbers "##a", "##b", ... in an order that changes from run to run, which decides
+    # some ties
     words = review_words()
     ours, _ = learn_vocabulary(words, 2000, special_tokens=("[UNK]",), prefix="##")
     theirs = library_vocabulary(words, 2000, "##")

@@ -1,4 +1,6 @@
-"""Pictures of text: every piece is a box at its place, nothing is lost or cut off, and no global setting changes."""
+"""Pictures of text: every piece is a box at its place, nothing is lost or cut off,
+and no global setting changes.
+"""
 
 from collections.abc import Iterator
 from itertools import combinations, pairwise
@@ -17,8 +19,20 @@ from course_utils import plots
 from course_utils.plots import text_pieces, texts
 
 TEXT = "It costs $9 and $5, and I was not bored."
-WORDS = [(0, 2), (3, 8), (9, 11), (12, 15), (16, 18), (18, 19), (20, 23), (24, 25), (26, 29), (30, 33), (34, 39, False),
-         (39, 40)]
+WORDS = [
+    (0, 2),
+    (3, 8),
+    (9, 11),
+    (12, 15),
+    (16, 18),
+    (18, 19),
+    (20, 23),
+    (24, 25),
+    (26, 29),
+    (30, 33),
+    (34, 39, False),
+    (39, 40),
+]
 LETTERS = [(place, place + 1) for place in range(len(TEXT))]
 LONG = " ".join(["magnificent"] * 20)  # four lines
 
@@ -72,7 +86,10 @@ def test_lines_break_at_the_same_blanks_for_all() -> None:
 def test_a_piece_may_go_over_the_end_of_a_line() -> None:
     ax = text_pieces(LONG, {"all": [(0, len(LONG))]})
     assert headings(ax) == ["all: 1 piece"]
-    assert " ".join(pieces_drawn(ax)) == LONG and len({round(box.get_y(), 2) for box in boxes(ax)}) == 4
+    assert (
+        " ".join(pieces_drawn(ax)) == LONG
+        and len({round(box.get_y(), 2) for box in boxes(ax)}) == 4
+    )
 
 
 def test_a_word_longer_than_a_line_is_cut() -> None:
@@ -98,10 +115,14 @@ def test_texts_neither_overlap_nor_leave_the_picture(text: str) -> None:
     assert min(drawn.get_fontsize() for drawn in found) >= 9
     for (one, a), (other, b) in combinations(zip(found, extents, strict=True), 2):
         width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert not (width > 1 and height > 1), f"{one.get_text()!r} and {other.get_text()!r} overlap"
+        assert not (width > 1 and height > 1), (
+            f"{one.get_text()!r} and {other.get_text()!r} overlap"
+        )
     inside = ax.figure.bbox
-    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
-               for box in extents)
+    assert all(
+        inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+        for box in extents
+    )
 
 
 def test_settings_stay_and_colours_are_explicit() -> None:
@@ -111,7 +132,9 @@ def test_settings_stay_and_colours_are_explicit() -> None:
         assert matplotlib.rcParams == before
         assert ax.figure.get_facecolor() == ax.get_facecolor() == to_rgba("white")
         assert not [text for text in ax.texts if sum(to_rgba(text.get_color())[:3]) > 2.25]
-        assert all(sum(to_rgba(tint)[:3]) > 2.25 for tint in texts.TINTS)  # dark letters on pale boxes
+        assert all(
+            sum(to_rgba(tint)[:3]) > 2.25 for tint in texts.TINTS
+        )  # dark letters on pale boxes
 
 
 def test_given_axes_are_used() -> None:
@@ -123,14 +146,17 @@ def test_two_pieces_of_one_character_may_share_its_place() -> None:
     assert pieces_drawn(text_pieces("é", {"bytes": [(0, 1), (0, 1)]})) == ["é", "é"]
 
 
-@pytest.mark.parametrize(("text", "pieces", "said"), [
-    ("", {"words": []}, "a text and at least one"),
-    ("  ", {"words": []}, "a text and at least one"),
-    ("film", {}, "and 0"),
-    ("film", {"words": [(0, 5)]}, r"words: .*within 0 to 4, got \(0, 5\)"),
-    ("film", {"words": [(2, 4), (0, 2)]}, r"got \(0, 2\) after \(2, 4\)"),
-    ("film", {"words": [(3, 2)]}, r"got \(3, 2\)"),
-])
+@pytest.mark.parametrize(
+    ("text", "pieces", "said"),
+    [
+        ("", {"words": []}, "a text and at least one"),
+        ("  ", {"words": []}, "a text and at least one"),
+        ("film", {}, "and 0"),
+        ("film", {"words": [(0, 5)]}, r"words: .*within 0 to 4, got \(0, 5\)"),
+        ("film", {"words": [(2, 4), (0, 2)]}, r"got \(0, 2\) after \(2, 4\)"),
+        ("film", {"words": [(3, 2)]}, r"got \(3, 2\)"),
+    ],
+)
 def test_what_cannot_be_drawn_is_refused(text: str, pieces: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         text_pieces(text, pieces)

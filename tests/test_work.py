@@ -20,9 +20,16 @@ NAMES = ("00_start_here.ipynb", "01_words.ipynb", "solutions/01_words.ipynb")
 def notebook(source: str, output: str = "", **metadata: Any) -> bytes:
     """A notebook of one cell, as Jupyter stores it."""
     outputs = [{"output_type": "stream", "name": "stdout", "text": [output]}] if output else []
-    cell = {"cell_type": "code", "execution_count": 7 if output else None, "metadata": {}, "outputs": outputs,
-            "source": source.splitlines(keepends=True)}
-    return json.dumps({"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}).encode()
+    cell = {
+        "cell_type": "code",
+        "execution_count": 7 if output else None,
+        "metadata": {},
+        "outputs": outputs,
+        "source": source.splitlines(keepends=True),
+    }
+    return json.dumps(
+        {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    ).encode()
 
 
 class Course:
@@ -52,7 +59,11 @@ class Course:
     def files(self) -> dict[str, bytes]:
         """Everything in work/, with its content."""
         folder = self.root / "work"
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
 
 
 @pytest.fixture
@@ -96,9 +107,13 @@ def test_new_outputs_of_the_course_reach_a_copy_that_nobody_touched(course: Cour
     assert course.read("01_words.ipynb") == notebook("# first 01_words.ipynb", output="new")
 
 
-def test_what_was_only_run_keeps_its_outputs_until_the_course_changes_its_cells(course: Course) -> None:
+def test_what_was_only_run_keeps_its_outputs_until_the_course_changes_its_cells(
+    course: Course,
+) -> None:
     course.update()
-    ran = notebook("# first 01_words.ipynb", output="80 seconds of training", kernelspec={"name": "mine"})
+    ran = notebook(
+        "# first 01_words.ipynb", output="80 seconds of training", kernelspec={"name": "mine"}
+    )
     course.write("01_words.ipynb", ran)
     course.publish("01_words.ipynb", notebook("# first 01_words.ipynb", output="the course's own"))
     assert course.update() == "work/: 3 unchanged."
@@ -118,7 +133,10 @@ def test_what_the_learner_wrote_stays_and_the_new_version_lies_beside_it(course:
     assert "work/solutions/01_words.new.ipynb. Delete it when" in course.update()
     assert course.read("solutions/01_words.ipynb") == mine
     assert course.read("solutions/01_words.new.ipynb") == notebook("# second")
-    assert "Still there, with the course's new version: work/solutions/01_words.new.ipynb" in course.update()
+    assert (
+        "Still there, with the course's new version: work/solutions/01_words.new.ipynb"
+        in course.update()
+    )
 
 
 def test_a_pasted_picture_counts_as_writing(course: Course) -> None:
@@ -133,7 +151,9 @@ def test_a_pasted_picture_counts_as_writing(course: Course) -> None:
 
 
 def changed(course: Course) -> bytes:
-    """The learner has written in notebook 01, and the second version of the course lies beside it."""
+    """The learner has written in notebook 01,
+    and the second version of the course lies beside it.
+    """
     course.update()
     mine = notebook("answer = 42")
     course.write("01_words.ipynb", mine)
@@ -147,7 +167,10 @@ def test_an_earlier_new_version_is_replaced_by_a_newer_one(course: Course) -> No
     course.write("01_words.new.ipynb", notebook("# second", output="tried"))
     course.publish("01_words.ipynb", notebook("# third"))
     assert "01_words.new.ipynb" in course.update()
-    assert (course.read("01_words.ipynb"), course.read("01_words.new.ipynb")) == (mine, notebook("# third"))
+    assert (course.read("01_words.ipynb"), course.read("01_words.new.ipynb")) == (
+        mine,
+        notebook("# third"),
+    )
 
 
 def test_a_new_version_that_the_learner_wrote_in_stays(course: Course) -> None:
@@ -192,8 +215,12 @@ def test_nothing_is_deleted(course: Course) -> None:
     assert {"my notes.ipynb", "01_words.ipynb"} <= set(course.files())
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"<<<<<<< HEAD", b"[]", b'{"cells": [3]}', b"\xff\xfe"])
-def test_a_copy_that_is_no_notebook_any_more_is_the_learners(course: Course, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"<<<<<<< HEAD", b"[]", b'{"cells": [3]}', b"\xff\xfe"]
+)
+def test_a_copy_that_is_no_notebook_any_more_is_the_learners(
+    course: Course, content: bytes
+) -> None:
     course.update()
     course.write("01_words.ipynb", content)
     course.publish("01_words.ipynb", notebook("# second"))
@@ -212,7 +239,7 @@ def test_without_a_record_everything_that_differs_is_the_learners(course: Course
     assert {"00_start_here.new.ipynb", "01_words.new.ipynb"} <= set(course.files())
 
 
-# --- what can be wrong -------------------------------------------------------------------------------------------
+# --- what can be wrong ----------------------------------------------------------------------------
 
 
 def fails(course: Course, message: str) -> None:
@@ -224,7 +251,9 @@ def fails(course: Course, message: str) -> None:
     assert course.files() == before
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"01_words.ipynb": 3}', '{"01_words.ipynb": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"01_words.ipynb": 3}', '{"01_words.ipynb": {}}']
+)
 def test_a_damaged_record_is_not_guessed_at(course: Course, content: str) -> None:
     course.update()
     course.publish("01_words.ipynb", notebook("# second"))
@@ -257,7 +286,9 @@ def test_a_folder_in_the_place_of_a_notebook_is_named(course: Course) -> None:
     fails(course, r"01_words\.ipynb: ")
 
 
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_read_only_folder_is_named(course: Course) -> None:
     course.root.chmod(0o500)
     try:
@@ -266,7 +297,9 @@ def test_a_read_only_folder_is_named(course: Course) -> None:
         course.root.chmod(0o700)
 
 
-def test_a_full_disk_leaves_whole_files_and_a_true_record(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_whole_files_and_a_true_record(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
     course.update()
     for name in NAMES:
         course.publish(name, notebook(f"# second {name}"))
@@ -292,24 +325,34 @@ def test_the_command_says_what_it_did_or_fails_in_one_line(course: Course) -> No
     script = shutil.copy(work.__file__, course.root / "scripts")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["work/: 3 added.", "make lab opens work/00_start_here.ipynb. After a git pull, "
-                                        "run make work again."]
+    assert done.stdout.splitlines() == [
+        "work/: 3 added.",
+        "make lab opens work/00_start_here.ipynb. After a git pull, run make work again.",
+    ]
     shutil.rmtree(course.root / "notebooks")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
 
 
-# --- the course as it is -----------------------------------------------------------------------------------------
+# --- the course as it is --------------------------------------------------------------------------
 
 
 def test_every_notebook_of_the_course_can_be_copied_and_keeps_its_links(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    shutil.copytree(
+        ROOT / "notebooks",
+        tmp_path / "notebooks",
+        ignore=shutil.ignore_patterns(".ipynb_checkpoints"),
+    )
     work.copy_notebooks(tmp_path)
     copies = sorted((tmp_path / "work").rglob("*.ipynb"))
     assert len(copies) == len(run_notebooks.notebook_paths())
-    links = {(copy.parent, link) for copy in copies for cell in json.loads(copy.read_bytes())["cells"]
-             if cell["cell_type"] == "markdown"
-             for link in re.findall(r"\]\((?!https?:|#|attachment:)([^)#\s]+)", "".join(cell["source"]))}
+    links = {
+        (copy.parent, link)
+        for copy in copies
+        for cell in json.loads(copy.read_bytes())["cells"]
+        if cell["cell_type"] == "markdown"
+        for link in re.findall(r"\]\((?!https?:|#|attachment:)([^)#\s]+)", "".join(cell["source"]))
+    }
     assert links
     for folder, link in links:
         # work/ lies beside notebooks/: a link out of it leads to the same place
@@ -325,6 +368,11 @@ def test_make_clean_leaves_work_alone() -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("no make on this machine")
-    says = subprocess.run([make, "--no-print-directory", "--dry-run", "clean"], cwd=ROOT, check=True, text=True,
-                          capture_output=True).stdout
+    says = subprocess.run(
+        [make, "--no-print-directory", "--dry-run", "clean"],
+        cwd=ROOT,
+        check=True,
+        text=True,
+        capture_output=True,
+    ).stdout
     assert not re.search(r"\b(work|runs)\b", says)

@@ -1,4 +1,6 @@
-"""The machinery of the exercises' checks: run an answer, compare it, say what came of it, remember what is solved."""
+"""The machinery of the exercises' checks: run an answer, compare it, say what came of it,
+remember what is solved.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,19 @@ from typing import Any
 
 from course_utils.checks.values import WIDTH, same, show
 
-TOPICS = {"00": "start_here", "01": "words_to_vectors", "02": "tokenization", "03": "embeddings", "04": "attention",
-          "05": "bert_math", "06": "pretraining", "07": "bert_gpt_roberta", "08": "finetuning", "09": "imdb",
-          "10": "evaluation"}
+TOPICS = {
+    "00": "start_here",
+    "01": "words_to_vectors",
+    "02": "tokenization",
+    "03": "embeddings",
+    "04": "attention",
+    "05": "bert_math",
+    "06": "pretraining",
+    "07": "bert_gpt_roberta",
+    "08": "finetuning",
+    "09": "imdb",
+    "10": "evaluation",
+}
 
 
 @dataclass(frozen=True)
@@ -46,12 +58,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise; its answer is a function (reference and cases), a value (value), or free (judge).
+    """One exercise; its answer is a function (reference and cases), a value (value),
+    or free (judge).
 
-    cases: the hidden calls, smallest first. hint: where a case has none. hints_for(got): a hint for this wrong value.
-    judge(answer): None if it is right. same(got, expected): another comparison than `same`. show(value): another
-    rendering. seconds: the time that all cases may take together. keeps_arguments: a right result is no excuse for
-    having changed what the function was given.
+    cases: the hidden calls, smallest first. hint: where a case has none. hints_for(got): a hint for
+    this wrong value.
+    judge(answer): None if it is right. same(got, expected): another comparison than `same`.
+    show(value): another rendering. seconds: the time that all cases may take together.
+    keeps_arguments: a right result is no excuse for having changed what the function was given.
     """
 
     title: str
@@ -75,22 +89,30 @@ class _Wrong(Exception):
     """The rows of a message about a wrong answer: (name, text)."""
 
     def __init__(self, **rows: str) -> None:
-        self.rows = {name: text.encode("utf-8", "backslashreplace").decode("utf-8")  # half a surrogate has no bytes
-                     for name, text in rows.items() if text}
+        self.rows = {
+            name: text.encode("utf-8", "backslashreplace").decode(
+                "utf-8"
+            )  # half a surrogate has no bytes
+            for name, text in rows.items()
+            if text
+        }
 
 
-class _TooSlow(BaseException):  # not an Exception: a learner's "except Exception" must not swallow it
+class _TooSlow(
+    BaseException
+):  # not an Exception: a learner's "except Exception" must not swallow it
     """The time of all cases is over."""
 
 
-# --- one check ---------------------------------------------------------------------------------------------------
+# --- one check ------------------------------------------------------------------------------------
 
 
 def check(number: str, answer: Any) -> None:
-    """Check an answer to exercise `number` ("02.3") and print what came of it; a right one is remembered.
+    """Check an answer to exercise `number` ("02.3") and print what came of it;
+    a right one is remembered.
 
-    answer: the learner's function itself, or a value where the exercise asks for one. Nothing that the answer does
-    raises here. Raises ValueError for an exercise that does not exist.
+    answer: the learner's function itself, or a value where the exercise asks for one. Nothing that
+    the answer does raises here. Raises ValueError for an exercise that does not exist.
     """
     exercise = _find(number)
     try:
@@ -109,17 +131,23 @@ def check(number: str, answer: Any) -> None:
 def _find(number: str) -> Exercise:
     notebook, _, name = str(number).partition(".")
     if notebook not in TOPICS or not isinstance(number, str):
-        raise ValueError(f'exercises have numbers such as "02.3", in quotes, of notebooks {", ".join(TOPICS)}; got '
-                         f"{number!r}")
+        raise ValueError(
+            f'exercises have numbers such as "02.3", in quotes, of notebooks {", ".join(TOPICS)}; '
+            f"got {number!r}"
+        )
     exercises = exercises_of(notebook)
     if name not in exercises:
-        raise ValueError(f"notebook {notebook} has the exercises "
-                         f"{', '.join(f'{notebook}.{known}' for known in exercises)}; got {number!r}")
+        raise ValueError(
+            f"notebook {notebook} has the exercises "
+            f"{', '.join(f'{notebook}.{known}' for known in exercises)}; got {number!r}"
+        )
     return exercises[name]
 
 
 def exercises_of(notebook: str) -> dict[str, Exercise]:
-    """The exercises of a notebook ("02") by their number within it; none if it has no checks yet."""
+    """The exercises of a notebook ("02") by their number within it;
+    none if it has no checks yet.
+    """
     name = f"{__package__}.{TOPICS[notebook]}"
     try:
         return importlib.import_module(name).EXERCISES
@@ -139,10 +167,15 @@ def _examine(exercise: Exercise, answer: Any) -> str:
         verdict = _judged(exercise, answer)
     else:
         expected = exercise.value()
-        verdict = None if _equal(exercise, answer, expected) else Verdict(
-            "another value", answer, _hint_for(exercise, answer) or exercise.hint)
+        verdict = (
+            None
+            if _equal(exercise, answer, expected)
+            else Verdict("another value", answer, _hint_for(exercise, answer) or exercise.hint)
+        )
     if verdict:
-        raise _Wrong(expected=_text(verdict.expected), got=_render(exercise, verdict.got), hint=verdict.hint)
+        raise _Wrong(
+            expected=_text(verdict.expected), got=_render(exercise, verdict.got), hint=verdict.hint
+        )
     return "right."
 
 
@@ -153,12 +186,16 @@ def _hint_for(exercise: Exercise, got: Any) -> str | None:
 
 
 def _judged(exercise: Exercise, answer: Any) -> Verdict | None:
-    """A judge may call functions of the learner's: they are stopped, silenced and caught like any answer."""
+    """A judge may call functions of the learner's: they are stopped,
+    silenced and caught like any answer.
+    """
     try:
         with _time_limit(exercise.seconds), contextlib.redirect_stdout(io.StringIO()):
             return exercise.judge(answer)
     except _TooSlow:
-        return Verdict(f"an end within {exercise.seconds:g} seconds", "none", "Does a loop never end?")
+        return Verdict(
+            f"an end within {exercise.seconds:g} seconds", "none", "Does a loop never end?"
+        )
     except KeyboardInterrupt:
         return Verdict("an end", "interrupted")
     except (Exception, SystemExit) as error:
@@ -178,18 +215,26 @@ def _text(expected: Any) -> str:
 
 def _examine_function(exercise: Exercise, answer: Any) -> str:
     if not callable(answer):
-        raise _Wrong(expected="your function itself", got=show(answer), hint="Its name alone, without parentheses.")
+        raise _Wrong(
+            expected="your function itself",
+            got=show(answer),
+            hint="Its name alone, without parentheses.",
+        )
     cases = exercise.cases()
     try:
         with _time_limit(exercise.seconds):
             for number, case in enumerate(cases):
                 _examine_case(exercise, answer, case, first=number == 0)
     except _TooSlow:  # not within the learner's function: while its result was looked at
-        raise _Wrong(got=f"no end within {exercise.seconds:g} seconds", hint="How large is your result?") from None
+        raise _Wrong(
+            got=f"no end within {exercise.seconds:g} seconds", hint="How large is your result?"
+        ) from None
     return f"right on all {len(cases)} cases."
 
 
-def _examine_case(exercise: Exercise, answer: Callable[..., Any], case: Case, *, first: bool) -> None:
+def _examine_case(
+    exercise: Exercise, answer: Callable[..., Any], case: Case, *, first: bool
+) -> None:
     """Compare one call with the reference's. Raises _NotAnswered or _Wrong."""
     hint = case.hint or exercise.hint
     call = _call_in_words(exercise, answer, case)
@@ -201,31 +246,63 @@ def _examine_case(exercise: Exercise, answer: Callable[..., Any], case: Case, *,
             got = answer(*args, **kwargs)
             got = list(got) if inspect.isgenerator(got) else got
     except _TooSlow:
-        raise _Wrong(call=call, got=f"no answer within {exercise.seconds:g} seconds: does a loop never end?") from None
+        raise _Wrong(
+            call=call, got=f"no answer within {exercise.seconds:g} seconds: does a loop never end?"
+        ) from None
     except KeyboardInterrupt:
         raise _Wrong(call=call, got="interrupted") from None
     except (Exception, SystemExit) as error:
-        if isinstance(error, NotImplementedError) and not error.args:  # torch raises it too, with a message
+        if (
+            isinstance(error, NotImplementedError) and not error.args
+        ):  # torch raises it too, with a message
             raise _NotAnswered("replace the line that raises NotImplementedError") from None
-        raise _Wrong(call=call, error=_error_in_words(error),
-                     **_learners_line(error.__traceback__), hint=hint) from None
+        raise _Wrong(
+            call=call,
+            error=_error_in_words(error),
+            **_learners_line(error.__traceback__),
+            hint=hint,
+        ) from None
     if first and (_is_open(got) or (got is None and expected is not None)):
-        raise _NotAnswered("your function returns None; is a return missing?" if got is None
-                           else "replace the ... and run the cell again")
-    changed = "" if same(args, case.args) else "your function changes what it is given; work on a copy"
+        raise _NotAnswered(
+            "your function returns None; is a return missing?"
+            if got is None
+            else "replace the ... and run the cell again"
+        )
+    changed = (
+        "" if same(args, case.args) else "your function changes what it is given; work on a copy"
+    )
     if changed and exercise.keeps_arguments and _equal(exercise, got, expected):
-        raise _Wrong(call=call, got="the right result, but what was given is no longer what it was", hint=changed)
+        raise _Wrong(
+            call=call,
+            got="the right result, but what was given is no longer what it was",
+            hint=changed,
+        )
     if not _equal(exercise, got, expected):
         expected, got, which = _part_that_differs(exercise, got, expected)
-        raise _Wrong(call=call, differs=which, expected=_render(exercise, expected), got=_render(exercise, got),
-                     printed=show(printed.getvalue()) if printed.getvalue() else "", note=changed, hint=hint)
+        raise _Wrong(
+            call=call,
+            differs=which,
+            expected=_render(exercise, expected),
+            got=_render(exercise, got),
+            printed=show(printed.getvalue()) if printed.getvalue() else "",
+            note=changed,
+            hint=hint,
+        )
 
 
 def _part_that_differs(exercise: Exercise, got: Any, expected: Any) -> tuple[Any, Any, str]:
-    """Expected and got; where several arrays are asked for, the first pair that differs, and which one that is."""
-    several = isinstance(expected, tuple) and isinstance(got, list | tuple) and len(got) == len(expected)
+    """Expected and got; where several arrays are asked for, the first pair that differs,
+    and which one that is.
+    """
+    several = (
+        isinstance(expected, tuple) and isinstance(got, list | tuple) and len(got) == len(expected)
+    )
     if exercise.same is None and several and any(hasattr(part, "shape") for part in expected):
-        place = next(place for place, pair in enumerate(zip(got, expected, strict=True)) if not _equal(exercise, *pair))
+        place = next(
+            place
+            for place, pair in enumerate(zip(got, expected, strict=True))
+            if not _equal(exercise, *pair)
+        )
         return expected[place], got[place], f"result {place + 1} of {len(expected)}"
     return expected, got, ""
 
@@ -241,10 +318,19 @@ def _is_open(value: Any) -> bool:
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise _TooSlow in the block after this time, where the system has an alarm; else say how to interrupt."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        reminder = threading.Timer(min(seconds / 2, 3.0), print, ["(If this does not end: Kernel > Interrupt.)"],
-                                   {"file": sys.stdout})  # as it is now: an answer's own prints are caught
+    """Raise _TooSlow in the block after this time, where the system has an alarm;
+    else say how to interrupt.
+    """
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        reminder = threading.Timer(
+            min(seconds / 2, 3.0),
+            print,
+            ["(If this does not end: Kernel > Interrupt.)"],
+            {"file": sys.stdout},
+        )  # as it is now: an answer's own prints are caught
         reminder.start()
         try:
             yield
@@ -257,7 +343,9 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
     former = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)  # again and again, if a bare "except:" swallowed it
+        signal.setitimer(
+            signal.ITIMER_REAL, seconds, 0.1
+        )  # again and again, if a bare "except:" swallowed it
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -293,23 +381,31 @@ def _render(exercise: Exercise, value: Any, *, with_shape: bool = True) -> str:
 
 def _call_in_words(exercise: Exercise, answer: Callable[..., Any], case: Case) -> str:
     words = [_render(exercise, value, with_shape=False) for value in case.args]
-    words += [f"{name}={_render(exercise, value, with_shape=False)}" for name, value in case.kwargs.items()]
+    words += [
+        f"{name}={_render(exercise, value, with_shape=False)}"
+        for name, value in case.kwargs.items()
+    ]
     return f"{getattr(answer, '__name__', type(answer).__name__)}({', '.join(words)})"
 
 
-# --- progress ----------------------------------------------------------------------------------------------------
+# --- progress -------------------------------------------------------------------------------------
 
 
 def progress() -> dict[str, tuple[int, int]]:
     """{notebook: (exercises solved, exercises there are)} of every notebook with exercises."""
     solved = _read_progress()
     totals = {notebook: exercises_of(notebook) for notebook in TOPICS}
-    return {notebook: (len(solved.get(notebook, set()) & set(exercises)), len(exercises))
-            for notebook, exercises in totals.items() if exercises}
+    return {
+        notebook: (len(solved.get(notebook, set()) & set(exercises)), len(exercises))
+        for notebook, exercises in totals.items()
+        if exercises
+    }
 
 
 def _progress_file() -> Path:
-    """$COURSE_PROGRESS_FILE, or a file in the home folder; OSError if the variable is empty: none is wanted."""
+    """$COURSE_PROGRESS_FILE, or a file in the home folder;
+    OSError if the variable is empty: none is wanted.
+    """
     named = os.environ.get("COURSE_PROGRESS_FILE")
     if named == "":
         raise OSError("COURSE_PROGRESS_FILE is empty: nothing is remembered")

@@ -14,4 +14,22 @@ from course_utils.data.registry import (
 )
 from course_utils.data.splits import check_examples, hold_out
 
-__all__ = ["COURSE_SPLITS", "IMDB_SPLITS", "LABEL_NAMES", "DataError", "Features", "OfficialSplit", "check_examples", "collate", "content_hash", "cut_text", "hold_out", "load_reviews", "make_batches", "mask_tokens", "read_split", "sentence_pairs", "truncate_ids"]
+__all__ = [
+    "COURSE_SPLITS",
+    "IMDB_SPLITS",
+    "LABEL_NAMES",
+    "DataError",
+    "Features",
+    "OfficialSplit",
+    "check_examples",
+    "collate",
+    "content_hash",
+    "cut_text",
+    "hold_out",
+    "load_reviews",
+    "make_batches",
+    "mask_tokens",
+    "read_split",
+    "sentence_pairs",
+    "truncate_ids",
+]

@@ -11,18 +11,26 @@ if TYPE_CHECKING:  # datasets takes most of a second to import, and batches do w
     pass
 
 
+# --- pre-training ---------------------------------------------------------------------------------
 
-# --- pre-training ------------------------------------------------------------------------------------------------
 
+def mask_tokens(
+    input_ids: torch.Tensor,
+    *,
+    mask_token_id: int,
+    special_ids: Sequence[int],
+    vocab_size: int,
+    generator: torch.Generator,
+    probability: float = 0.15,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Corrupt ids for masked language modelling: (corrupted ids, labels),
+    both int64 of the shape of `input_ids`.
 
-def mask_tokens(input_ids: torch.Tensor, *, mask_token_id: int, special_ids: Sequence[int], vocab_size: int,
-                generator: torch.Generator, probability: float = 0.15) -> tuple[torch.Tensor, torch.Tensor]:
-    """Corrupt ids for masked language modelling: (corrupted ids, labels), both int64 of the shape of `input_ids`.
-
-    Each token but those in `special_ids` (padding among them) is chosen with `probability`. Of the chosen, 80 % become
-    [MASK], 10 % a random token of the vocabulary, 10 % stay. labels: the true id where chosen, else -100 (= ignored).
-    `input_ids` stays as it is, so that each epoch can choose anew (Devlin et al., 2019, section 3.1, appendix A.1;
-    anew each time: Liu et al., 2019, "RoBERTa", section 4.1). Raises ValueError for a probability outside (0, 1).
+    Each token but those in `special_ids` (padding among them) is chosen with `probability`. Of the
+    chosen, 80 % become [MASK], 10 % a random token of the vocabulary, 10 % stay. labels: the true
+    id where chosen, else -100 (= ignored). `input_ids` stays as it is, so that each epoch can
+    choose anew (Devlin et al., 2019, section 3.1, appendix A.1; anew each time: Liu et al., 2019,
+    "RoBERTa", section 4.1). Raises ValueError for a probability outside (0, 1).
     """
     if not 0 < probability < 1:
         raise ValueError(f"probability must lie strictly between 0 and 1, got {probability}")
@@ -35,27 +43,34 @@ def mask_tokens(input_ids: torch.Tensor, *, mask_token_id: int, special_ids: Seq
     return corrupted, torch.where(chosen, input_ids, -100)
 
 
-def sentence_pairs(documents: Sequence[Sequence[Sequence[int]]], *,
-                   generator: torch.Generator) -> list[tuple[list[int], list[int], int]]:
-    """Pairs (A, B, label) for next sentence prediction, one for each document of two sentences or more.
+def sentence_pairs(
+    documents: Sequence[Sequence[Sequence[int]]], *, generator: torch.Generator
+) -> list[tuple[list[int], list[int], int]]:
+    """Pairs (A, B, label) for next sentence prediction,
+    one for each document of two sentences or more.
 
-    documents: each a list of sentences, each a list of ids without special tokens. A document is cut at a random
-    sentence into A and the rest. With label 0 (for half of them, on average) B is that rest: B follows A. With label 1
-    it is the end of another document, also cut at random (Devlin et al., 2019, section 3.1 and appendix A.2).
+    documents: each a list of sentences, each a list of ids without special tokens. A document is
+    cut at a random sentence into A and the rest. With label 0 (for half of them, on average) B is
+    that rest: B follows A. With label 1 it is the end of another document, also cut at random
+    (Devlin et al., 2019, section 3.1 and appendix A.2).
     Raises ValueError unless two documents have two sentences or more.
     """
     usable = [document for document in documents if len(document) >= 2]
     if len(usable) < 2:
-        raise ValueError(f"expected at least two documents of two sentences or more, got {len(usable)} "
-                         f"of {len(documents)}")
+        raise ValueError(
+            f"expected at least two documents of two sentences or more, got {len(usable)} "
+            f"of {len(documents)}"
+        )
 
     def draw(end: int) -> int:
         return int(torch.randint(end, (), generator=generator))
 
     def cut(document: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
         place = 1 + draw(len(document) - 1)
-        first, second = ([token for sentence in part for token in sentence]
-                         for part in (document[:place], document[place:]))
+        first, second = (
+            [token for sentence in part for token in sentence]
+            for part in (document[:place], document[place:])
+        )
         return first, second
 
     pairs = []
@@ -67,4 +82,3 @@ def sentence_pairs(documents: Sequence[Sequence[Sequence[int]]], *,
             second = cut(usable[other])[1]
         pairs.append((first, second, label))
     return pairs
-

@@ -11,33 +11,48 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from course_utils.evaluation.metrics import Evaluation, score
 
-# --- the baseline ------------------------------------------------------------------------------------------------
+# --- the baseline ---------------------------------------------------------------------------------
 
 
-def tfidf_classifier(texts: Sequence[str], labels: Sequence[int], *, ngram_range: tuple[int, int] = (1, 2)) -> Pipeline:
-    """Logistic regression on TF-IDF weighted n-grams, fitted: scikit-learn's pipeline, which takes lists of texts.
+def tfidf_classifier(
+    texts: Sequence[str], labels: Sequence[int], *, ngram_range: tuple[int, int] = (1, 2)
+) -> Pipeline:
+    """Logistic regression on TF-IDF weighted n-grams, fitted: scikit-learn's pipeline,
+    which takes lists of texts.
 
-    Terms count that occur in two texts, or in one where these are fewer than 1,000. Deterministic. Raises ValueError
-    if the labels are not 0 to num_labels - 1 with an example of each.
+    Terms count that occur in two texts, or in one where these are fewer than 1,000. Deterministic.
+    Raises ValueError if the labels are not 0 to num_labels - 1 with an example of each.
     """
     min_df = 2 if len(texts) >= 1000 else 1
     present = sorted({int(label) for label in labels})
     if present != list(range(max(2, len(present)))):
-        raise ValueError(f"expected training labels 0 to num_labels - 1 with an example of each, got {present}")
-    return make_pipeline(TfidfVectorizer(min_df=min_df, sublinear_tf=True, ngram_range=ngram_range),
-                         LogisticRegression(C=10, max_iter=1000)).fit(texts, list(labels))
+        raise ValueError(
+            f"expected training labels 0 to num_labels - 1 with an example of each, got {present}"
+        )
+    return make_pipeline(
+        TfidfVectorizer(min_df=min_df, sublinear_tf=True, ngram_range=ngram_range),
+        LogisticRegression(C=10, max_iter=1000),
+    ).fit(texts, list(labels))
 
 
 def tfidf_logits(classifier: Pipeline, texts: Sequence[str]) -> np.ndarray:
-    """Logits of a `tfidf_classifier`, float64 [num_texts, num_labels], of which softmax makes its probabilities."""
+    """Logits of a `tfidf_classifier`, float64 [num_texts, num_labels],
+    of which softmax makes its probabilities.
+    """
     logits = classifier.decision_function(texts)
     if logits.ndim == 1:  # of two labels, scikit-learn gives the log-odds of label 1 alone
         logits = np.stack([np.zeros_like(logits), logits], axis=1)  # [num_texts, 2]
     return logits
 
 
-def tfidf_baseline(train_texts: Sequence[str], train_labels: Sequence[int], test_texts: Sequence[str],
-                   test_labels: Sequence[int], *, ngram_range: tuple[int, int] = (1, 2)) -> Evaluation:
+def tfidf_baseline(
+    train_texts: Sequence[str],
+    train_labels: Sequence[int],
+    test_texts: Sequence[str],
+    test_labels: Sequence[int],
+    *,
+    ngram_range: tuple[int, int] = (1, 2),
+) -> Evaluation:
     """A `tfidf_classifier`, scored: what counting words and word pairs achieves.
 
     On the official IMDb split: 90.7 % with pairs, 88.4 % with single words. Raises ValueError where
@@ -45,4 +60,3 @@ def tfidf_baseline(train_texts: Sequence[str], train_labels: Sequence[int], test
     """
     classifier = tfidf_classifier(train_texts, train_labels, ngram_range=ngram_range)
     return score(list(test_labels), tfidf_logits(classifier, test_texts))
-

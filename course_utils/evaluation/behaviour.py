@@ -1,8 +1,8 @@
 """Behavioural tests: what a model has to get right, whatever its accuracy on a test set.
 
-After Ribeiro et al., "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList", ACL 2020: minimum
-functionality (simple texts with a known label), invariance (a change that must not matter), direction (a change that
-must move the answer one way).
+After Ribeiro et al., "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList", ACL 2020:
+minimum functionality (simple texts with a known label), invariance (a change that must not matter),
+direction (a change that must move the answer one way).
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from itertools import product
 
 import numpy as np
 
-Predict = Callable[[Sequence[str]], np.ndarray]  # texts to the probability of label 1, float [num_texts]
+Predict = Callable[
+    [Sequence[str]], np.ndarray
+]  # texts to the probability of label 1, float [num_texts]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of one test, case by case; all arrays are [num_cases].
 
-    texts: as the model saw them last. before, after: probability of label 1 of the text as it was and as it was
-    changed (the same, where nothing is changed). failed: bool.
+    texts: as the model saw them last. before, after: probability of label 1 of the text as it was
+    and as it was changed (the same, where nothing is changed). failed: bool.
     """
 
     texts: Sequence[str]
@@ -44,7 +46,9 @@ def minimum_functionality(predict: Predict, texts: Sequence[str], labels: Sequen
     """
     _check_pairs(texts, labels)
     probabilities = predict(texts)
-    return Outcome(texts, probabilities, probabilities, (probabilities > 0.5) != np.asarray(labels, dtype=bool))
+    return Outcome(
+        texts, probabilities, probabilities, (probabilities > 0.5) != np.asarray(labels, dtype=bool)
+    )
 
 
 def invariance(predict: Predict, texts: Sequence[str], changed: Sequence[str]) -> Outcome:
@@ -57,9 +61,16 @@ def invariance(predict: Predict, texts: Sequence[str], changed: Sequence[str]) -
     return Outcome(changed, before, after, (before > 0.5) != (after > 0.5))
 
 
-def direction(predict: Predict, texts: Sequence[str], changed: Sequence[str], *, rises: bool,
-              tolerance: float = 0.0) -> Outcome:
-    """A case fails if the change does not move the probability of label 1 up (`rises`) or down (not `rises`).
+def direction(
+    predict: Predict,
+    texts: Sequence[str],
+    changed: Sequence[str],
+    *,
+    rises: bool,
+    tolerance: float = 0.0,
+) -> Outcome:
+    """A case fails if the change does not move the probability of label 1 up (`rises`)
+    or down (not `rises`).
 
     tolerance: how far it may move the wrong way and still pass; with 0 it must move the right way.
     Raises ValueError for no texts or another number of changed ones.
@@ -72,25 +83,35 @@ def direction(predict: Predict, texts: Sequence[str], changed: Sequence[str], *,
 
 def _check_pairs(texts: Sequence[str], others: Sequence[object]) -> None:
     if not len(texts) or len(texts) != len(others):
-        raise ValueError(f"expected at least one text and a partner for each, got {len(texts)} and {len(others)}")
+        raise ValueError(
+            f"expected at least one text and a partner for each, got {len(texts)} and {len(others)}"
+        )
 
 
 def fill(template: str, **slots: Sequence[str]) -> list[str]:
-    """Every text that a template makes, the last slot changing fastest: fill("{a} film", a=("Good", "Bad")).
+    """Every text that a template makes, the last slot changing fastest: fill("{a}
+    film", a=("Good", "Bad")).
 
     Raises KeyError for a slot of the template without words.
     """
-    return [template.format(**dict(zip(slots, words, strict=True))) for words in product(*slots.values())]
+    return [
+        template.format(**dict(zip(slots, words, strict=True)))
+        for words in product(*slots.values())
+    ]
 
 
 def swap_letters(text: str, *, seed: int) -> str:
     """A typing error: two neighbouring letters in the middle of one word change places.
 
-    The word has four letters or more, its first and last letter stay, and the two differ; a text without such a word
-    stays as it is. The choice depends on the seed and the text alone.
+    The word has four letters or more, its first and last letter stay, and the two differ; a text
+    without such a word stays as it is. The choice depends on the seed and the text alone.
     """
-    places = [place for word in re.finditer(r"[^\W\d_]{4,}", text) for place in range(word.start() + 1, word.end() - 2)
-              if text[place] != text[place + 1]]
+    places = [
+        place
+        for word in re.finditer(r"[^\W\d_]{4,}", text)
+        for place in range(word.start() + 1, word.end() - 2)
+        if text[place] != text[place + 1]
+    ]
     if not places:
         return text
     place = random.Random(f"{seed}:{text}").choice(places)

@@ -20,11 +20,12 @@ from course_utils.evaluation.predictions import Collate, check_finite, predict_l
 class Evaluation:
     """How well predictions match labels. Shares lie in [0, 1].
 
-    precision, recall, f1: of label 1 if there are two labels; of more, the plain mean over all labels that occur
-    (macro). A share of nothing, such as the precision of a label never predicted, counts as 0.
-    loss: mean cross-entropy in nats. confusion[true][predicted]: numbers of examples. interval: bootstrap bounds
-    (low, high) of the accuracy. labels, predictions: int64 [num_examples]; probabilities: float64
-    [num_examples, num_labels], each row summing to 1.
+    precision, recall, f1: of label 1 if there are two labels; of more, the plain mean over all
+    labels that occur (macro). A share of nothing, such as the precision of a label never predicted,
+    counts as 0.
+    loss: mean cross-entropy in nats. confusion[true][predicted]: numbers of examples. interval:
+    bootstrap bounds (low, high) of the accuracy. labels, predictions: int64 [num_examples];
+    probabilities: float64 [num_examples, num_labels], each row summing to 1.
     """
 
     accuracy: float
@@ -41,75 +42,137 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """All but the arrays, ready for JSON."""
-        scalars = {name: getattr(self, name) for name in ("accuracy", "precision", "recall", "f1", "loss")}
-        return {**scalars, "confusion": [list(row) for row in self.confusion], "interval": list(self.interval),
-                "num_examples": self.num_examples}
+        scalars = {
+            name: getattr(self, name) for name in ("accuracy", "precision", "recall", "f1", "loss")
+        }
+        return {
+            **scalars,
+            "confusion": [list(row) for row in self.confusion],
+            "interval": list(self.interval),
+            "num_examples": self.num_examples,
+        }
 
 
-def evaluate(model: nn.Module, features: Sequence[Features], *, collate: Collate, batch_size: int = 32,
-             accelerator: Accelerator | None = None, seed: int = 0, progress: bool = False) -> Evaluation:
+def evaluate(
+    model: nn.Module,
+    features: Sequence[Features],
+    *,
+    collate: Collate,
+    batch_size: int = 32,
+    accelerator: Accelerator | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Evaluation:
     """Predict all features and score them against their "labels" (one int each).
 
-    See `predict_logits` for the model, devices and processes, and `score` for the metrics; raises what they raise.
+    See `predict_logits` for the model, devices and processes, and `score` for the metrics; raises
+    what they raise.
     """
     if not all("labels" in feature for feature in features):
-        raise ValueError('every feature needs "labels" (an int) to be evaluated; predict_logits works without')
-    logits = predict_logits(model, features, collate=collate, batch_size=batch_size, accelerator=accelerator,
-                            progress=progress)
+        raise ValueError(
+            'every feature needs "labels" (an int) to be evaluated; predict_logits works without'
+        )
+    logits = predict_logits(
+        model,
+        features,
+        collate=collate,
+        batch_size=batch_size,
+        accelerator=accelerator,
+        progress=progress,
+    )
     return score([feature["labels"] for feature in features], logits, seed=seed)
 
 
-def score(labels: Sequence[int] | np.ndarray, logits: np.ndarray, *, seed: int = 0, num_resamples: int = 1000,
-          confidence: float = 0.95) -> Evaluation:
+def score(
+    labels: Sequence[int] | np.ndarray,
+    logits: np.ndarray,
+    *,
+    seed: int = 0,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Evaluation:
     """Metrics of logits [num_examples, num_labels] against labels [num_examples]; see `Evaluation`.
 
-    seed, num_resamples, confidence: of the accuracy's bootstrap interval. Raises ValueError for no examples, labels
-    and logits that do not match, or labels all alike; FloatingPointError for logits that are not finite.
+    seed, num_resamples, confidence: of the accuracy's bootstrap interval. Raises ValueError for no
+    examples, labels and logits that do not match, or labels all alike; FloatingPointError for
+    logits that are not finite.
     """
     labels, logits = _check_labels(labels, logits)
-    log_probs = torch.from_numpy(logits.astype(np.float64)).log_softmax(-1).numpy()  # [num_examples, num_labels]
+    log_probs = (
+        torch.from_numpy(logits.astype(np.float64)).log_softmax(-1).numpy()
+    )  # [num_examples, num_labels]
     predictions, num_labels = logits.argmax(axis=1), logits.shape[1]
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        labels, predictions, average="binary" if num_labels == 2 else "macro", zero_division=0)
+        labels, predictions, average="binary" if num_labels == 2 else "macro", zero_division=0
+    )
     confusion = metrics.confusion_matrix(labels, predictions, labels=range(num_labels))
-    correct, true_log_probs = predictions == labels, log_probs[np.arange(len(labels)), labels]  # [num_examples]
+    correct, true_log_probs = (
+        predictions == labels,
+        log_probs[np.arange(len(labels)), labels],
+    )  # [num_examples]
     return Evaluation(
-        accuracy=float(correct.mean()), precision=float(precision), recall=float(recall), f1=float(f1),
-        loss=float(-true_log_probs.mean()), confusion=tuple(map(tuple, confusion.tolist())),
-        interval=bootstrap_interval(correct, seed=seed, num_resamples=num_resamples, confidence=confidence),
-        num_examples=len(labels), labels=labels, predictions=predictions, probabilities=np.exp(log_probs))
+        accuracy=float(correct.mean()),
+        precision=float(precision),
+        recall=float(recall),
+        f1=float(f1),
+        loss=float(-true_log_probs.mean()),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        interval=bootstrap_interval(
+            correct, seed=seed, num_resamples=num_resamples, confidence=confidence
+        ),
+        num_examples=len(labels),
+        labels=labels,
+        predictions=predictions,
+        probabilities=np.exp(log_probs),
+    )
 
 
-def _check_labels(labels: Sequence[int] | np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_labels(
+    labels: Sequence[int] | np.ndarray, logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels as int64 and logits as an array, or an error that says what came."""
     labels, logits = np.asarray(labels), np.asarray(logits)
     if logits.ndim != 2 or logits.shape[1] < 2:
-        raise ValueError(f"expected logits [num_examples, num_labels >= 2], got shape {list(logits.shape)}")
+        raise ValueError(
+            f"expected logits [num_examples, num_labels >= 2], got shape {list(logits.shape)}"
+        )
     if labels.shape != logits.shape[:1]:
-        raise ValueError(f"expected one label for each of {len(logits):,} rows of logits, got {list(labels.shape)}")
+        raise ValueError(
+            f"expected one label for each of {len(logits):,} rows of logits, got "
+            f"{list(labels.shape)}"
+        )
     if not len(labels):
-        raise ValueError("there are no examples to score; expected at least two, of different labels")
+        raise ValueError(
+            "there are no examples to score; expected at least two, of different labels"
+        )
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     outside = np.flatnonzero((labels < 0) | (labels >= logits.shape[1]))
     if len(outside):
-        raise ValueError(f"{len(outside):,} of {len(labels):,} labels lie outside 0 to {logits.shape[1] - 1}, the "
-                         f"first at index {outside[0]} ({labels[outside[0]]})")
+        raise ValueError(
+            f"{len(outside):,} of {len(labels):,} labels lie outside 0 to {logits.shape[1] - 1}, "
+            f"the first at index {outside[0]} ({labels[outside[0]]})"
+        )
     if (labels == labels[0]).all():
-        raise ValueError(f"all {len(labels):,} labels are {labels[0]}; with one class only, always guessing it would "
-                         "score 100 %. Was sorted data cut before it was shuffled?")
+        raise ValueError(
+            f"all {len(labels):,} labels are {labels[0]}; with one class only, always guessing it "
+            "would score 100 %. Was sorted data cut before it was shuffled?"
+        )
     check_finite(logits)
     return labels.astype(np.int64), logits
 
 
-def bootstrap_interval(correct: np.ndarray, *, seed: int, num_resamples: int = 1000,
-                       confidence: float = 0.95) -> tuple[float, float]:
+def bootstrap_interval(
+    correct: np.ndarray, *, seed: int, num_resamples: int = 1000, confidence: float = 0.95
+) -> tuple[float, float]:
     """Percentile bootstrap interval (low, high) of the share of True in bool [num_examples].
 
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; ValueError for too few examples.
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; ValueError for too
+    few examples.
     """
     check_bootstrap(len(correct), num_resamples, confidence)
-    # Each of n draws with replacement is right with probability mean(correct): their sum is exactly binomial.
+    # Each of n draws with replacement is right with probability mean(correct): their sum is exactly
+    # binomial.
     draws = np.random.default_rng(seed).binomial(len(correct), np.mean(correct), size=num_resamples)
     low, high = np.quantile(draws / len(correct), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
@@ -117,18 +180,25 @@ def bootstrap_interval(correct: np.ndarray, *, seed: int, num_resamples: int = 1
 
 def check_bootstrap(num_examples: int, num_resamples: int, confidence: float) -> None:
     if not num_examples or num_resamples < 1 or not 0 < confidence < 1:
-        raise ValueError("expected one example, one resample and a confidence between 0 and 1 at the least, got "
-                         f"{num_examples}, {num_resamples} and {confidence}")
+        raise ValueError(
+            "expected one example, one resample and a confidence between 0 and 1 at the least, got "
+            f"{num_examples}, {num_resamples} and {confidence}"
+        )
 
 
 def accuracy_by(groups: Sequence[str], evaluation: Evaluation) -> dict[str, tuple[float, int]]:
     """{name: (accuracy, number of examples)} of each group, in the order of their names.
 
-    groups: one name an example, such as the phenomenon of each review; another number of them raises ValueError.
+    groups: one name an example, such as the phenomenon of each review; another number of them
+    raises ValueError.
     """
     if len(groups) != evaluation.num_examples:
-        raise ValueError(f"expected one group for each of {evaluation.num_examples:,} examples, got {len(groups):,}")
+        raise ValueError(
+            f"expected one group for each of {evaluation.num_examples:,} examples, "
+            f"got {len(groups):,}"
+        )
     names, correct = np.asarray(list(groups)), evaluation.labels == evaluation.predictions
-    return {str(name): (float(correct[names == name].mean()), int((names == name).sum()))
-            for name in np.unique(names)}
-
+    return {
+        str(name): (float(correct[names == name].mean()), int((names == name).sum()))
+        for name in np.unique(names)
+    }

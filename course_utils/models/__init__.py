@@ -31,4 +31,29 @@ from course_utils.models.weights import (
     their_name,
 )
 
-__all__ = ["Attention", "BertEmbeddings", "BertEncoder", "BertFeedForward", "BertForCausalLM", "BertForPreTraining", "BertForSequenceClassification", "BertLayer", "BertModel", "BertOutput", "BertPooler", "BertSelfAttention", "ClassifierOutput", "MaskedLanguageModelHead", "PreTrainingOutput", "Tensors", "init_weights", "load_pretrained", "load_tensors", "model_tensors", "read_config", "save_classifier", "save_pretrained", "their_name"]
+__all__ = [
+    "Attention",
+    "BertEmbeddings",
+    "BertEncoder",
+    "BertFeedForward",
+    "BertForCausalLM",
+    "BertForPreTraining",
+    "BertForSequenceClassification",
+    "BertLayer",
+    "BertModel",
+    "BertOutput",
+    "BertPooler",
+    "BertSelfAttention",
+    "ClassifierOutput",
+    "MaskedLanguageModelHead",
+    "PreTrainingOutput",
+    "Tensors",
+    "init_weights",
+    "load_pretrained",
+    "load_tensors",
+    "model_tensors",
+    "read_config",
+    "save_classifier",
+    "save_pretrained",
+    "their_name",
+]

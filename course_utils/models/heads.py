@@ -20,15 +20,18 @@ class ClassifierOutput:
 
 @dataclass(frozen=True)
 class PreTrainingOutput:
-    """mlm_logits: [batch_size, seq_length, vocab_size], or [num_chosen, vocab_size] at chosen positions;
-    nsp_logits: [batch_size, 2], of "B follows A" (0) and "B is from elsewhere" (1)."""
+    """mlm_logits: [batch_size, seq_length, vocab_size], or [num_chosen, vocab_size] at chosen
+    positions; nsp_logits: [batch_size, 2], of "B follows A" (0) and "B is from elsewhere" (1).
+    """
 
     mlm_logits: Tensor
     nsp_logits: Tensor
 
 
 class MaskedLanguageModelHead(nn.Module):
-    """Vectors [..., hidden_size] -> logits [..., vocab_size]; the last product is with the token table itself."""
+    """Vectors [..., hidden_size] -> logits [..., vocab_size];
+    the last product is with the token table itself.
+    """
 
     def __init__(self, config: BertConfig, token_embeddings: nn.Embedding) -> None:
         super().__init__()
@@ -36,7 +39,9 @@ class MaskedLanguageModelHead(nn.Module):
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
         self.apply(lambda module: init_weights(module, config))
-        self.decoder.weight = token_embeddings.weight  # tied: one table to read words by and to guess them with
+        self.decoder.weight = (
+            token_embeddings.weight
+        )  # tied: one table to read words by and to guess them with
 
     def forward(self, vectors: Tensor) -> Tensor:
         return self.decoder(self.layer_norm(functional.gelu(self.dense(vectors))))
@@ -53,18 +58,29 @@ class BertForPreTraining(nn.Module):
         self.nsp = nn.Linear(config.hidden_size, 2)
         init_weights(self.nsp, config)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None,
-                chosen: Tensor | None = None) -> PreTrainingOutput:
-        """chosen: bool [batch_size, seq_length], where the MLM head is wanted (15 % of the work); None: everywhere."""
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        chosen: Tensor | None = None,
+    ) -> PreTrainingOutput:
+        """chosen: bool [batch_size, seq_length], where the MLM head is wanted (15 % of the work);
+        None: everywhere.
+        """
         body = self.bert(input_ids, attention_mask, token_type_ids)
-        vectors = body.sequence_output if chosen is None else body.sequence_output[chosen]  # [chosen, hidden]
+        vectors = (
+            body.sequence_output if chosen is None else body.sequence_output[chosen]
+        )  # [chosen, hidden]
         return PreTrainingOutput(self.mlm(vectors), self.nsp(body.pooled_output))
 
 
 class BertForSequenceClassification(nn.Module):
     """The body with dropout and one linear layer on the pooled output; see `ClassifierOutput`."""
 
-    def __init__(self, config: BertConfig, num_labels: int = 2, *, attention: Attention = "sdpa") -> None:
+    def __init__(
+        self, config: BertConfig, num_labels: int = 2, *, attention: Attention = "sdpa"
+    ) -> None:
         super().__init__()
         self.config = config
         self.bert = BertModel(config, attention=attention)
@@ -72,15 +88,21 @@ class BertForSequenceClassification(nn.Module):
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         init_weights(self.classifier, config)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
-                token_type_ids: Tensor | None = None) -> ClassifierOutput:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> ClassifierOutput:
         pooled_output = self.bert(input_ids, attention_mask, token_type_ids).pooled_output
         return ClassifierOutput(self.classifier(self.dropout(pooled_output)))
 
 
 class BertForCausalLM(nn.Module):
-    """The same body under a causal mask, with the MLM head: logits [batch_size, seq_length, vocab_size], each row
-    about the next token. A GPT, but for the place of its LayerNorms."""
+    """The same body under a causal mask, with the MLM head: logits
+    [batch_size, seq_length, vocab_size], each row about the next token. A GPT, but for the place of
+    its LayerNorms.
+    """
 
     def __init__(self, config: BertConfig, *, attention: Attention = "sdpa") -> None:
         super().__init__()
@@ -88,7 +110,12 @@ class BertForCausalLM(nn.Module):
         self.bert = BertModel(config, attention=attention, causal=True, add_pooler=False)
         self.mlm = MaskedLanguageModelHead(config, self.bert.embeddings.token_embeddings)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None,
-                token_type_ids: Tensor | None = None) -> ClassifierOutput:
-        return ClassifierOutput(self.mlm(self.bert(input_ids, attention_mask, token_type_ids).sequence_output))
-
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> ClassifierOutput:
+        return ClassifierOutput(
+            self.mlm(self.bert(input_ids, attention_mask, token_type_ids).sequence_output)
+        )

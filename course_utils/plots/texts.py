@@ -11,36 +11,65 @@ from course_utils.plots.theme import INK, NORMAL, PAPER, VERMILLION, new_axes, s
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TINTS = ("#CFE6F5", "#FBE3B5", "#CDEBDF")  # pale blue, orange, green: neighbours differ, dark ink is read on each
+TINTS = (
+    "#CFE6F5",
+    "#FBE3B5",
+    "#CDEBDF",
+)  # pale blue, orange, green: neighbours differ, dark ink is read on each
 COLUMNS = 72  # characters a line
 LINE, HEADING, GAP = 1.0, 1.0, 0.55  # heights, in lines
 _CHARACTER, _LINE_POINTS = 0.6 * NORMAL, 15.5  # of monospaced letters, in points
 
 
-def text_pieces(text: str, pieces: Mapping[str, Sequence[tuple[int, ...]]], ax: Axes | None = None) -> Axes:
-    """The same text once for each tokenizer, one coloured box a piece, with the number of pieces beside the name.
+def text_pieces(
+    text: str, pieces: Mapping[str, Sequence[tuple[int, ...]]], ax: Axes | None = None
+) -> Axes:
+    """The same text once for each tokenizer, one coloured box a piece,
+    with the number of pieces beside the name.
 
-    pieces: {tokenizer: spans}, a span being (start, end) in `text`, in order, or (start, end, False) for a piece that
-    the tokenizer does not know: framed, in red. What lies in no span has no box. Lines break at the same blanks for
-    all. Letters are of equal width, so the text should be of a script that a monospaced font has. Raises ValueError
-    for an empty text, no tokenizers, or spans that are out of order or outside the text.
+    pieces: {tokenizer: spans}, a span being (start, end) in `text`, in order, or (start, end,
+    False) for a piece that the tokenizer does not know: framed, in red. What lies in no span has no
+    box. Lines break at the same blanks for all. Letters are of equal width, so the text should be
+    of a script that a monospaced font has. Raises ValueError for an empty text, no tokenizers, or
+    spans that are out of order or outside the text.
     """
     if not text.strip() or not pieces:
-        raise ValueError(f"expected a text and at least one tokenizer's pieces, got {text!r:.50} and {len(pieces)}")
+        raise ValueError(
+            "expected a text and at least one tokenizer's pieces, "
+            f"got {text!r:.50} and {len(pieces)}"
+        )
     for name, spans in pieces.items():
         _check_spans(name, spans, len(text))
     lines = _lines_of(text)
     block = HEADING + LINE * len(lines) + GAP
-    ax = ax or new_axes(0.4 + COLUMNS * _CHARACTER / 72, 0.5 + _LINE_POINTS * block * len(pieces) / 72)[0]
-    style(ax, "one box, one piece; framed in red: [UNK]" if _has_unknown(pieces) else "one box, one piece")
+    ax = (
+        ax
+        or new_axes(0.4 + COLUMNS * _CHARACTER / 72, 0.5 + _LINE_POINTS * block * len(pieces) / 72)[
+            0
+        ]
+    )
+    style(
+        ax,
+        "one box, one piece; framed in red: [UNK]"
+        if _has_unknown(pieces)
+        else "one box, one piece",
+    )
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
     ax.set_yticks([])
     for number, (name, spans) in enumerate(pieces.items()):
         top = number * block
         heading = f"{name}: {len(spans):,} piece{'s' * (len(spans) != 1)}"
-        ax.text(0, top + HEADING / 2, heading, color=INK, fontsize=NORMAL, weight="bold", va="center",
-                parse_math=False)
+        ax.text(
+            0,
+            top + HEADING / 2,
+            heading,
+            color=INK,
+            fontsize=NORMAL,
+            weight="bold",
+            va="center",
+            parse_math=False,
+        )
         for place, span in enumerate(spans):
             _draw_piece(ax, text, span, lines, top + HEADING, TINTS[place % len(TINTS)])
     ax.set_xlim(-0.2, COLUMNS + 0.2)
@@ -53,8 +82,10 @@ def _check_spans(name: str, spans: Sequence[tuple[int, ...]], length: int) -> No
     before = (0, 0)
     for start, end, *_ in spans:
         if not 0 <= start <= end <= length or (start, end) < before:
-            raise ValueError(f"{name}: expected spans in order within 0 to {length}, got ({start}, {end}) "
-                             f"after {before}")
+            raise ValueError(
+                f"{name}: expected spans in order within 0 to {length}, got ({start}, {end}) "
+                f"after {before}"
+            )
         before = (start, end)
 
 
@@ -63,7 +94,9 @@ def _has_unknown(pieces: Mapping[str, Sequence[tuple[int, ...]]]) -> bool:
 
 
 def _lines_of(text: str) -> list[tuple[int, int]]:
-    """Where each line starts and ends: as many words as fit, a longer word cut; the blank at a break is not drawn."""
+    """Where each line starts and ends: as many words as fit, a longer word cut;
+    the blank at a break is not drawn.
+    """
     found: list[tuple[int, int]] = []
     for word in re.finditer(rf"\S{{1,{COLUMNS}}}", text):
         if found and word.end() - found[-1][0] <= COLUMNS:
@@ -73,7 +106,9 @@ def _lines_of(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _within(span: tuple[int, ...], lines: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+def _within(
+    span: tuple[int, ...], lines: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, int]]:
     """The parts of a span as (line, start, end), since a piece may go over the end of a line."""
     for number, (first, last) in enumerate(lines):
         start, end = max(first, span[0]), min(last, span[1])
@@ -81,12 +116,34 @@ def _within(span: tuple[int, ...], lines: Sequence[tuple[int, int]]) -> Iterator
             yield number, start, end
 
 
-def _draw_piece(ax: Axes, text: str, span: tuple[int, ...], lines: Sequence[tuple[int, int]], top: float,
-                tint: str) -> None:
+def _draw_piece(
+    ax: Axes,
+    text: str,
+    span: tuple[int, ...],
+    lines: Sequence[tuple[int, int]],
+    top: float,
+    tint: str,
+) -> None:
     known = False not in span[2:]
     for number, start, end in _within(span, lines):
         x, y = start - lines[number][0], top + LINE * number
-        ax.barh(y + 0.5, end - start - 0.08, 0.84, x + 0.04, color=tint if known else PAPER,
-                edgecolor=VERMILLION, linewidth=0 if known else 1.2)
-        ax.text((x + x + end - start) / 2, y + 0.52, text[start:end], color=INK if known else VERMILLION,
-                family="monospace", fontsize=NORMAL, ha="center", va="center", parse_math=False)
+        ax.barh(
+            y + 0.5,
+            end - start - 0.08,
+            0.84,
+            x + 0.04,
+            color=tint if known else PAPER,
+            edgecolor=VERMILLION,
+            linewidth=0 if known else 1.2,
+        )
+        ax.text(
+            (x + x + end - start) / 2,
+            y + 0.52,
+            text[start:end],
+            color=INK if known else VERMILLION,
+            family="monospace",
+            fontsize=NORMAL,
+            ha="center",
+            va="center",
+            parse_math=False,
+        )

@@ -1,2 +1,1 @@
 """Texts in, a scored model out: one module for each task."""
-

@@ -5,4 +5,12 @@ from course_utils.tokenization.files import SPECIAL_TOKENS, VocabularyError
 from course_utils.tokenization.subwords import join_pieces, learn_merges, learn_vocabulary
 from course_utils.tokenization.wordpiece import WordPieceTokenizer
 
-__all__ = ["SPECIAL_TOKENS", "BytePairTokenizer", "VocabularyError", "WordPieceTokenizer", "join_pieces", "learn_merges", "learn_vocabulary"]
+__all__ = [
+    "SPECIAL_TOKENS",
+    "BytePairTokenizer",
+    "VocabularyError",
+    "WordPieceTokenizer",
+    "join_pieces",
+    "learn_merges",
+    "learn_vocabulary",
+]

@@ -16,7 +16,9 @@ _GLUE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 
 
 class Cache(dict[str, tuple[int, ...]]):
-    """What `compute` returns, remembered for so many arguments; when full, it forgets all and starts again."""
+    """What `compute` returns, remembered for so many arguments;
+    when full, it forgets all and starts again.
+    """
 
     def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
         super().__init__()
@@ -31,7 +33,8 @@ class Cache(dict[str, tuple[int, ...]]):
 
 
 class BaseTokenizer:
-    """What both have in common: `_split` parts a text into words, and `_cut_word` a word into ids, remembered.
+    """What both have in common: `_split` parts a text into words,
+    and `_cut_word` a word into ids, remembered.
 
     A special token that stands literally in a text becomes its id, as in transformers.
     """
@@ -45,9 +48,15 @@ class BaseTokenizer:
         self.vocab = {token: number for number, token in enumerate(self.tokens)}
         files.check_special_tokens(self.vocab, self.special_tokens)
         if len(self.vocab) < len(self.tokens):
-            token, number = next((token, number) for number, token in enumerate(tokens) if self.vocab[token] != number)
-            raise VocabularyError(f"each token must occur once; {token!r} has the ids {number} and "
-                                  f"{self.vocab[token]}. Remove one of them, or fetch the file again.")
+            token, number = next(
+                (token, number)
+                for number, token in enumerate(tokens)
+                if self.vocab[token] != number
+            )
+            raise VocabularyError(
+                f"each token must occur once; {token!r} has the ids {number} and "
+                f"{self.vocab[token]}. Remove one of them, or fetch the file again."
+            )
         self._special = re.compile(f"({'|'.join(map(re.escape, self.special_tokens))})")
         self._words = Cache(self._cut_word)
 
@@ -56,24 +65,35 @@ class BaseTokenizer:
         """Number of tokens, special ones included."""
         return len(self.tokens)
 
-    def encode(self, text: str, text_pair: str | None = None, *, add_special_tokens: bool = True,
-               max_length: int | None = None) -> list[int]:
-        """The ids of a text, or of a pair one after the other, with the special tokens that the class names.
+    def encode(
+        self,
+        text: str,
+        text_pair: str | None = None,
+        *,
+        add_special_tokens: bool = True,
+        max_length: int | None = None,
+    ) -> list[int]:
+        """The ids of a text, or of a pair one after the other,
+        with the special tokens that the class names.
 
-        More than `max_length` ids (special tokens count) are cut: of a pair, from the end of the longer text until
-        both are equally long ("longest first"). Raises TypeError for anything but str; ValueError for a lone
-        surrogate or a `max_length` below the number of special tokens.
+        More than `max_length` ids (special tokens count) are cut: of a pair, from the end of the
+        longer text until both are equally long ("longest first"). Raises TypeError for anything but
+        str; ValueError for a lone surrogate or a `max_length` below the number of special tokens.
         """
         first = self._encode(text)
-        second = None if text_pair in (None, "") else self._encode(text_pair)  # "" is no pair to transformers, either
+        second = (
+            None if text_pair in (None, "") else self._encode(text_pair)
+        )  # "" is no pair to transformers, either
         start, end = (self._start, self._end) if add_special_tokens else ((), ())
         if max_length is not None:
             num_special = len(start) + len(end) * (1 if second is None else 2)
             if max_length < num_special:
-                raise ValueError(f"max_length must be at least {num_special}, the number of special tokens, "
-                                 f"got {max_length}")
+                raise ValueError(
+                    f"max_length must be at least {num_special}, the number of special tokens, "
+                    f"got {max_length}"
+                )
             sizes = longest_first(len(first), len(second or ()), max_length - num_special)
-            first, second = first[:sizes[0]], second and second[:sizes[1]]
+            first, second = first[: sizes[0]], second and second[: sizes[1]]
         return [*start, *first, *end, *([] if second is None else [*second, *end])]
 
     def tokenize(self, text: str) -> list[str]:
@@ -100,7 +120,9 @@ class BaseTokenizer:
         if wrong:
             raise ValueError(f"ids must be 0 to {self.vocab_size - 1}, got {wrong[0]}")
         tokens = [self.tokens[number] for number in ids]
-        return [token for token in tokens if not (skip_special_tokens and token in self.special_tokens)]
+        return [
+            token for token in tokens if not (skip_special_tokens and token in self.special_tokens)
+        ]
 
 
 def count_words(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter[str]:
@@ -119,12 +141,16 @@ def check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"position {error.start} holds {text[error.start]!r}, half of a surrogate pair, which is no "
-                         'character. Drop such halves: text.encode(errors="ignore").decode()') from None
+        raise ValueError(
+            f"position {error.start} holds {text[error.start]!r}, half of a surrogate pair, which "
+            'is no character. Drop such halves: text.encode(errors="ignore").decode()'
+        ) from None
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many ids of each text are kept, as `tokenizers` does it: an odd place goes to the longer, else the second."""
+    """How many ids of each text are kept, as `tokenizers` does it: an odd place goes to the longer,
+    else the second.
+    """
     if first + second <= room:
         return first, second
     shorter = min(first, second)
@@ -132,4 +158,3 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     if longer < shorter:
         shorter, longer = room // 2, room - room // 2
     return (longer, shorter) if first > second else (shorter, longer)
-

@@ -1,4 +1,6 @@
-"""The files that tokenizers are kept in: vocab.txt, and tokenizer.json as the `tokenizers` library writes it."""
+"""The files that tokenizers are kept in: vocab.txt, and tokenizer.json as the
+`tokenizers` library writes it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,19 @@ from typing import Any
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # BERT's
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's only one
-MAX_WORD = 100  # characters; to WordPiece, a longer word is [UNK] as a whole, as in google-research/bert
-# What a file may say as it likes. Cutting and padding are asked for in a call, and offsets change no id.
+MAX_WORD = (
+    100  # characters; to WordPiece, a longer word is [UNK] as a whole, as in google-research/bert
+)
+# What a file may say as it likes. Cutting and padding are asked for in a call, and offsets change
+# no id.
 _ANY = {"version", "truncation", "padding", "vocab", "merges", "trim_offsets"}
 Merges = Sequence[tuple[str, str]]
 
 
 class VocabularyError(ValueError):
-    """A vocabulary that is missing, damaged or not what its tokenizer needs; the message says what to do."""
+    """A vocabulary that is missing, damaged or not what its tokenizer needs;
+    the message says what to do.
+    """
 
 
 def read_text(file: Path) -> str:
@@ -25,9 +32,13 @@ def read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except OSError as error:
-        raise VocabularyError(f"{file} cannot be read: {error.strerror}. Give tokenizer.json or vocab.txt.") from None
+        raise VocabularyError(
+            f"{file} cannot be read: {error.strerror}. Give tokenizer.json or vocab.txt."
+        ) from None
     except UnicodeDecodeError as error:
-        raise VocabularyError(f"{file} is damaged: byte {error.start} is not UTF-8. Fetch it again.") from None
+        raise VocabularyError(
+            f"{file} is damaged: byte {error.start} is not UTF-8. Fetch it again."
+        ) from None
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -48,60 +59,114 @@ def write_json(folder: str | Path, name: str, content: Mapping[str, Any]) -> Non
 
 
 def find_file(source: str | Path, *names: str) -> Path:
-    """`source` itself, or if it is a folder, the first of `names` in it; the last if it has none."""
+    """`source` itself, or if it is a folder, the first of `names` in it;
+    the last if it has none.
+    """
     source = Path(source)
     if not source.is_dir():
         return source
     return next((source / name for name in names if (source / name).exists()), source / names[-1])
 
 
-# --- what `tokenizers` stores: the same rules as data --------------------------------------------------------------
+# --- what `tokenizers` stores: the same rules as data ---------------------------------------------
 
 
 def word_piece_content(vocab: Mapping[str, int], lowercase: bool) -> dict[str, Any]:
     """The tokenizer.json of a WordPieceTokenizer."""
     return _content(
-        vocab, SPECIAL_TOKENS, ["[CLS]"], ["[SEP]"],
-        normalizer={"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
-                    "strip_accents": None, "lowercase": lowercase},
-        pre_tokenizer={"type": "BertPreTokenizer"}, decoder={"type": "WordPiece", "prefix": "##", "cleanup": True},
-        model={"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-               "max_input_chars_per_word": MAX_WORD, "vocab": vocab})
+        vocab,
+        SPECIAL_TOKENS,
+        ["[CLS]"],
+        ["[SEP]"],
+        normalizer={
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": lowercase,
+        },
+        pre_tokenizer={"type": "BertPreTokenizer"},
+        decoder={"type": "WordPiece", "prefix": "##", "cleanup": True},
+        model={
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": MAX_WORD,
+            "vocab": vocab,
+        },
+    )
 
 
 def byte_pair_content(vocab: Mapping[str, int], merges: Merges, adds_end: bool) -> dict[str, Any]:
     """The tokenizer.json of a BytePairTokenizer."""
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    byte_level = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    }
     return _content(
-        vocab, [END_OF_TEXT], [], [END_OF_TEXT] * adds_end,
-        normalizer=None, pre_tokenizer=byte_level, decoder=byte_level,
-        model={"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-               "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
-               "vocab": vocab, "merges": [list(pair) for pair in merges]})
+        vocab,
+        [END_OF_TEXT],
+        [],
+        [END_OF_TEXT] * adds_end,
+        normalizer=None,
+        pre_tokenizer=byte_level,
+        decoder=byte_level,
+        model={
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocab,
+            "merges": [list(pair) for pair in merges],
+        },
+    )
 
 
-def _content(vocab: Mapping[str, int], special_tokens: Sequence[str], start: Sequence[str], end: Sequence[str],
-             **parts: Any) -> dict[str, Any]:
+def _content(
+    vocab: Mapping[str, int],
+    special_tokens: Sequence[str],
+    start: Sequence[str],
+    end: Sequence[str],
+    **parts: Any,
+) -> dict[str, Any]:
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     single = [*_template(start, 0), {"Sequence": {"id": "A", "type_id": 0}}, *_template(end, 0)]
-    processor = {"type": "TemplateProcessing", "single": single,
-                 "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}, *_template(end, 1)],
-                 "special_tokens": {t: {"id": t, "ids": [vocab[t]], "tokens": [t]} for t in (*start, *end)}}
-    return {"version": "1.0", "truncation": None, "padding": None,
-            "added_tokens": [{"id": vocab[token], "content": token, **flags, "special": True}
-                             for token in sorted(special_tokens, key=vocab.__getitem__)],
-            "post_processor": processor if end else None, **parts}
+    processor = {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}, *_template(end, 1)],
+        "special_tokens": {t: {"id": t, "ids": [vocab[t]], "tokens": [t]} for t in (*start, *end)},
+    }
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": vocab[token], "content": token, **flags, "special": True}
+            for token in sorted(special_tokens, key=vocab.__getitem__)
+        ],
+        "post_processor": processor if end else None,
+        **parts,
+    }
 
 
 def _template(tokens: Sequence[str], type_id: int) -> list[dict[str, Any]]:
     return [{"SpecialToken": {"id": token, "type_id": type_id}} for token in tokens]
 
 
-# --- and back ------------------------------------------------------------------------------------------------------
+# --- and back -------------------------------------------------------------------------------------
 
 
 def read_word_piece(file: Path) -> tuple[list[str], bool]:
-    """The tokens in the order of their ids, and whether text is lower-cased. Raises VocabularyError."""
+    """The tokens in the order of their ids, and whether text is lower-cased.
+    Raises VocabularyError.
+    """
     with _damage_is_told(file):
         content, tokens = _read_model(file, "WordPiece", SPECIAL_TOKENS)
         normalizer = content.get("normalizer") or {}
@@ -116,19 +181,34 @@ def read_word_piece(file: Path) -> tuple[list[str], bool]:
 
 
 def read_byte_pair(file: Path) -> tuple[list[str], list[tuple[str, str]], bool]:
-    """The tokens, the merges, and whether a text gets a token at its end. Raises VocabularyError."""
+    """The tokens, the merges, and whether a text gets a token at its end.
+    Raises VocabularyError.
+    """
     with _damage_is_told(file):
         content, tokens = _read_model(file, "BPE", [END_OF_TEXT])
-        merges = [tuple(pair.split(" ") if isinstance(pair, str) else pair)
-                  for pair in content["model"].get("merges", ())]
-        if any(len(pair) != 2 or not all(isinstance(piece, str) for piece in pair) for pair in merges):
-            raise VocabularyError(f"{file}: each of the merges must be of two pieces. Fetch it again.")
-        adds_end = _type_of(content, "post_processor") not in (None, "ByteLevel")  # GPT-2's ByteLevel adds nothing
+        merges = [
+            tuple(pair.split(" ") if isinstance(pair, str) else pair)
+            for pair in content["model"].get("merges", ())
+        ]
+        if any(
+            len(pair) != 2 or not all(isinstance(piece, str) for piece in pair) for pair in merges
+        ):
+            raise VocabularyError(
+                f"{file}: each of the merges must be of two pieces. Fetch it again."
+            )
+        adds_end = _type_of(content, "post_processor") not in (
+            None,
+            "ByteLevel",
+        )  # GPT-2's ByteLevel adds nothing
         expected = byte_pair_content(content["model"]["vocab"], merges, adds_end)
-        content |= {"decoder": expected["decoder"] if _type_of(content, "decoder") == "ByteLevel" else None,
-                    "pre_tokenizer": {"use_regex": True, **(content.get("pre_tokenizer") or {})},
-                    "post_processor": content["post_processor"] if adds_end else None}
-        _refuse_others(file, content, expected, _ANY | {"normalized"})  # which means nothing without a normalizer
+        content |= {
+            "decoder": expected["decoder"] if _type_of(content, "decoder") == "ByteLevel" else None,
+            "pre_tokenizer": {"use_regex": True, **(content.get("pre_tokenizer") or {})},
+            "post_processor": content["post_processor"] if adds_end else None,
+        }
+        _refuse_others(
+            file, content, expected, _ANY | {"normalized"}
+        )  # which means nothing without a normalizer
         return tokens, merges, adds_end
 
 
@@ -145,14 +225,20 @@ def _type_of(content: Mapping[str, Any], part: str) -> str | None:
     return (content.get(part) or {}).get("type")
 
 
-def _read_model(file: Path, kind: str, special_tokens: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def _read_model(
+    file: Path, kind: str, special_tokens: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
     content = read_json(file)
     model = content.get("model") or {}
     if model.get("type") != kind or not isinstance(model.get("vocab"), dict):
-        raise VocabularyError(f"{file} must hold a {kind} model with its vocab, got {model.get('type')!r}.")
+        raise VocabularyError(
+            f"{file} must hold a {kind} model with its vocab, got {model.get('type')!r}."
+        )
     vocab: dict[str, int] = model["vocab"]
     if sorted(vocab.values()) != list(range(len(vocab))):
-        raise VocabularyError(f"{file}: the ids must be 0 to {len(vocab) - 1}, each once. Fetch it again.")
+        raise VocabularyError(
+            f"{file}: the ids must be 0 to {len(vocab) - 1}, each once. Fetch it again."
+        )
     check_special_tokens(vocab, special_tokens)
     return content, sorted(vocab, key=vocab.__getitem__)
 
@@ -161,18 +247,33 @@ def check_special_tokens(vocab: Mapping[str, int], special_tokens: Sequence[str]
     """Raises VocabularyError if one is missing."""
     missing = [token for token in special_tokens if token not in vocab]
     if missing:
-        raise VocabularyError(f"a vocabulary needs {', '.join(special_tokens)}; {', '.join(missing)} not found among "
-                              f"{len(vocab)} tokens. Is it {'BERT' if len(special_tokens) > 1 else 'GPT-2'}'s?")
+        raise VocabularyError(
+            f"a vocabulary needs {', '.join(special_tokens)}; {', '.join(missing)} not found among "
+            f"{len(vocab)} tokens. Is it {'BERT' if len(special_tokens) > 1 else 'GPT-2'}'s?"
+        )
 
 
-def _refuse_others(file: Path, found: Any, expected: Any, ignored: set[str], path: str = "") -> None:
-    """VocabularyError for the first setting that is not as expected; what is missing, null, false or "" is the same."""
+def _refuse_others(
+    file: Path, found: Any, expected: Any, ignored: set[str], path: str = ""
+) -> None:
+    """VocabularyError for the first setting that is not as expected;
+    what is missing, null, false or "" is the same.
+    """
     if isinstance(found, list) and isinstance(expected, list):
-        found, expected = ({item.get("content", number) if isinstance(item, dict) else number: item
-                            for number, item in enumerate(items)} for items in (found, expected))
+        found, expected = (
+            {
+                item.get("content", number) if isinstance(item, dict) else number: item
+                for number, item in enumerate(items)
+            }
+            for items in (found, expected)
+        )
     if isinstance(found, dict) and isinstance(expected, dict):
         for name in [name for name in {**expected, **found} if name not in ignored]:
-            _refuse_others(file, found.get(name), expected.get(name), ignored, f"{path}.{name}".lstrip("."))
+            _refuse_others(
+                file, found.get(name), expected.get(name), ignored, f"{path}.{name}".lstrip(".")
+            )
     elif (found or None) != (expected or None):
-        raise VocabularyError(f"{file}: {path} must be {expected!r:.60}, got {found!r:.60}; this tokenizer knows no "
-                              "other way. Load the file with transformers.AutoTokenizer instead.")
+        raise VocabularyError(
+            f"{file}: {path} must be {expected!r:.60}, got {found!r:.60}; this tokenizer knows no "
+            "other way. Load the file with transformers.AutoTokenizer instead."
+        )

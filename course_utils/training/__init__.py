@@ -1,4 +1,6 @@
-"""fit, the one training loop, and what it stands on: run folder, saved state, optimizer, hardware."""
+"""fit, the one training loop, and what it stands on: run folder, saved state,
+optimizer, hardware.
+"""
 
 from course_utils.training.interrupts import Interrupted, interrupts_in_one_line
 from course_utils.training.loop import Batch, FitResult, fit

@@ -1,4 +1,6 @@
-"""fit: the one training loop, behind pre-training and every fine-tune, on one device or many (Accelerate)."""
+"""fit: the one training loop, behind pre-training and every fine-tune,
+on one device or many (Accelerate).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ from course_utils.config import TrainConfig
 from course_utils.data import Features, make_batches
 from course_utils.progress import is_first_process
 from course_utils.training import hardware, runs, saved_state
-from course_utils.training.interrupts import Interrupted, finish_update_on_signal, interrupts_in_one_line
+from course_utils.training.interrupts import (
+    Interrupted,
+    finish_update_on_signal,
+    interrupts_in_one_line,
+)
 from course_utils.training.optimization import linear_schedule, parameter_groups
 
 Batch = dict[str, torch.Tensor]
@@ -35,9 +41,11 @@ Collate = Callable[[Sequence[Features]], Batch]
 Evaluate = Callable[[nn.Module, Accelerator], Mapping[str, float]]
 
 log = logging.getLogger(__name__)
-# A bf16 that was measured to be faster is given up if the fastest of so many first updates takes more than so many
-# times as long as the products alone would take in fp32. Whole updates in fp32 take about twice as long as these.
-# Short updates are not judged: there, what is no product (the optimizer, the calls themselves) takes most of the time.
+# A bf16 that was measured to be faster is given up if the fastest of so many first updates takes
+# more than so many times as long as the products alone would take in fp32. Whole updates in fp32
+# take about twice as long as these.
+# Short updates are not judged: there, what is no product (the optimizer, the calls themselves)
+# takes most of the time.
 UPDATES_ON_TRIAL, FAR_TOO_SLOW, SHORT_SECONDS = 3, 4.0, 0.2
 
 
@@ -45,10 +53,11 @@ UPDATES_ON_TRIAL, FAR_TOO_SLOW, SHORT_SECONDS = 3, 4.0, 0.2
 class FitResult:
     """What a run did.
 
-    history: one entry an update (step, loss in nats, learning_rate) and one an evaluation (step, eval_...);
-    train_seconds: time spent in updates, over all starts; best_step: the update whose weights were kept, None
-    without evaluations; finished: False if the run was stopped on purpose before its end; accelerator: the device,
-    precision and processes of the run, for an evaluation after it.
+    history: one entry an update (step, loss in nats, learning_rate) and one an evaluation (step,
+    eval_...); train_seconds: time spent in updates, over all starts; best_step: the update whose
+    weights were kept, None without evaluations; finished: False if the run was stopped on purpose
+    before its end; accelerator: the device, precision and processes of the run, for an evaluation
+    after it.
     """
 
     history: list[dict[str, float]]
@@ -77,51 +86,86 @@ class _Progress:
     stopped_early: bool = False
 
 
-def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, compute_loss: ComputeLoss,
-        collate: Collate, output_dir: Path | None = None, evaluate: Evaluate | None = None,
-        best_metric: str = "accuracy", stop_after: int | None = None, progress: bool = False,
-        identity: Mapping[str, Any] | None = None) -> FitResult:
-    """Train `model` in place on `features` by `config`; with `output_dir`, save as it goes and resume by itself.
+def fit(
+    model: nn.Module,
+    features: Sequence[Features],
+    config: TrainConfig,
+    *,
+    compute_loss: ComputeLoss,
+    collate: Collate,
+    output_dir: Path | None = None,
+    evaluate: Evaluate | None = None,
+    best_metric: str = "accuracy",
+    stop_after: int | None = None,
+    progress: bool = False,
+    identity: Mapping[str, Any] | None = None,
+) -> FitResult:
+    """Train `model` in place on `features` by `config`; with `output_dir`,
+    save as it goes and resume by itself.
 
-    The model is left on the device that trained it, and torch with the number of threads that was chosen.
-    compute_loss(model, batch): the mean loss over the labels of the batch that are not -100; the weighting over
-    micro-batches and processes is done here, so that any split of a batch gives the full batch's gradient.
-    collate(examples): a batch of tensors that holds "labels". evaluate(model, accelerator): metrics, among them
-    `best_metric` (higher is better; of "loss", lower); the best weights are kept and put back at the end.
-    stop_after: stop, saved, once this many updates are done in all (a machine lent for an hour, say).
-    identity: what else must be the same for `output_dir` to be this run's (the name of the start weights, say).
+    The model is left on the device that trained it, and torch with the number of threads that was
+    chosen.
+    compute_loss(model, batch): the mean loss over the labels of the batch that are not -100; the
+    weighting over micro-batches and processes is done here, so that any split of a batch gives the
+    full batch's gradient.
+    collate(examples): a batch of tensors that holds "labels". evaluate(model, accelerator):
+    metrics, among them `best_metric` (higher is better; of "loss", lower); the best weights are
+    kept and put back at the end.
+    stop_after: stop, saved, once this many updates are done in all (a machine lent for an hour,
+    say).
+    identity: what else must be the same for `output_dir` to be this run's (the name of the start
+    weights, say).
 
-    Precision and threads are chosen in two seconds at most, before the first update (`hardware.choose`). Where a
-    measurement chose bf16, and the first three updates are far slower than fp32 can be, the run goes on in fp32, and
-    says so in the log.
+    Precision and threads are chosen in two seconds at most, before the first update
+    (`hardware.choose`). Where a measurement chose bf16, and the first three updates are far slower
+    than fp32 can be, the run goes on in fp32, and says so in the log.
 
-    Started again with the same `output_dir`, data and config, a run goes on from its last saved state, and its final
-    weights are bit for bit those of an uninterrupted run on the same machine with the same threads. Ctrl-C and
-    SIGTERM let the current update finish and save it, and raise Interrupted, a KeyboardInterrupt. Seeds torch's global
-    generator with config.seed. A run that is stopped before its end leaves the best weights so far (or the average so
-    far) in `model`.
+    Started again with the same `output_dir`, data and config, a run goes on from its last saved
+    state, and its final weights are bit for bit those of an uninterrupted run on the same machine
+    with the same threads. Ctrl-C and SIGTERM let the current update finish and save it, and raise
+    Interrupted, a KeyboardInterrupt. Seeds torch's global generator with config.seed. A run that is
+    stopped before its end leaves the best weights so far (or the average so far) in `model`.
 
-    Raises ValueError if `output_dir` holds another run (both values named) or there are no examples; OSError if it
-    cannot be written; FloatingPointError if the loss is not finite; MemoryError that says what to make smaller.
+    Raises ValueError if `output_dir` holds another run (both values named) or there are no
+    examples; OSError if it cannot be written; FloatingPointError if the loss is not finite;
+    MemoryError that says what to make smaller.
     """
     if not len(features):
         raise ValueError("there are no training examples; expected at least one")
     if output_dir is not None:
         files.ensure_writable(output_dir)
     try:
-        with tqdm(desc="choosing precision and threads", total=config.num_updates(len(features)), unit="update",
-                  disable=not (progress and is_first_process())) as bar:
-            run = _Run(model, features, config, compute_loss, collate, output_dir, evaluate, best_metric,
-                       identity or {})
-            with (interrupts_in_one_line("stopped at once; the state that was saved last is untouched"),
-                  finish_update_on_signal() as signalled):
+        with tqdm(
+            desc="choosing precision and threads",
+            total=config.num_updates(len(features)),
+            unit="update",
+            disable=not (progress and is_first_process()),
+        ) as bar:
+            run = _Run(
+                model,
+                features,
+                config,
+                compute_loss,
+                collate,
+                output_dir,
+                evaluate,
+                best_metric,
+                identity or {},
+            )
+            with (
+                interrupts_in_one_line(
+                    "stopped at once; the state that was saved last is untouched"
+                ),
+                finish_update_on_signal() as signalled,
+            ):
                 run.train(stop_after, bar, signalled)
         return run.result()
     except (RuntimeError, MemoryError) as error:
         if hardware.is_out_of_memory(error):
             raise MemoryError(
                 f"out of memory: batch_size={config.batch_size}, gradient_accumulation_steps="
-                f"{config.gradient_accumulation_steps}; more of these, or shorter inputs, need less") from error
+                f"{config.gradient_accumulation_steps}; more of these, or shorter inputs, need less"
+            ) from error
         raise
     finally:
         hardware.unwrap(model)
@@ -131,29 +175,51 @@ def fit(model: nn.Module, features: Sequence[Features], config: TrainConfig, *, 
 class _Run:
     """One call of fit: its model, optimizer, place in the data, and saved state."""
 
-    def __init__(self, model: nn.Module, features: Sequence[Features], config: TrainConfig, compute_loss: ComputeLoss,
-                 collate: Collate, output_dir: Path | None, evaluate: Evaluate | None, best_metric: str,
-                 identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        features: Sequence[Features],
+        config: TrainConfig,
+        compute_loss: ComputeLoss,
+        collate: Collate,
+        output_dir: Path | None,
+        evaluate: Evaluate | None,
+        best_metric: str,
+        identity: Mapping[str, Any],
+    ) -> None:
         self.features, self.config, self.output_dir = features, config, output_dir
         self.compute_loss, self.collate = compute_loss, collate
         self.evaluate, self.best_metric = evaluate, best_metric
-        self.identity = {**identity, **config.identity(), "num_examples": len(features),
-                         "data_sha256": _digest(features)}
+        self.identity = {
+            **identity,
+            **config.identity(),
+            "num_examples": len(features),
+            "data_sha256": _digest(features),
+        }
         self.lengths = [len(feature["input_ids"]) for feature in features]
         self.num_updates = config.num_updates(len(features))
         self.num_warmup = config.warmup_updates(self.num_updates)
         self.progress = _Progress()
         saved = runs.read_run(output_dir, self.identity) if output_dir else {}
         if output_dir and not saved and (output_dir / "state").exists():
-            saved_state.remove_states(output_dir / "state")  # of a run that was deleted, up to a kill
+            saved_state.remove_states(
+                output_dir / "state"
+            )  # of a run that was deleted, up to a kill
         self.hardware = self._choose_hardware(model, saved)
         log.info("computing with %s", self.hardware.reason)
-        optimizer = torch.optim.AdamW(parameter_groups(model, config), betas=(config.adam_beta1, config.adam_beta2),
-                                      eps=config.adam_epsilon, fused=self.hardware.device != "mps")
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, config),
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
+            fused=self.hardware.device != "mps",
+        )
         self._prepare(model, optimizer)
         self.seconds_a_token: list[float] | None = [] if self._bf16_is_on_trial(saved) else None
-        self.average = (AveragedModel(self.bare_model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
-                        if config.average_decay else None)
+        self.average = (
+            AveragedModel(self.bare_model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
+            if config.average_decay
+            else None
+        )
         self.best: models.Tensors = {}
         optimizer.zero_grad()  # of whatever the model did before
         torch.manual_seed(config.seed + self.accelerator.process_index)
@@ -178,7 +244,9 @@ class _Run:
         last_save, interrupted = time.monotonic(), False
         self.model.train()
         bar.set_description("training", refresh=False)
-        bar.n = bar.last_print_n = bar.initial = self.progress.step  # the rate is that of this start
+        bar.n = bar.last_print_n = bar.initial = (
+            self.progress.step
+        )  # the rate is that of this start
         bar.refresh()
         for batch_indices in self._remaining_batches(last_step):
             self._update(batch_indices, bar)
@@ -192,22 +260,34 @@ class _Run:
             if stop:
                 break
         if interrupted:
-            outcome = "saved; start again to go on" if self.output_dir else "not saved, as there is no output_dir"
+            outcome = (
+                "saved; start again to go on"
+                if self.output_dir
+                else "not saved, as there is no output_dir"
+            )
             raise Interrupted(f"stopped after update {self.progress.step}, {outcome}")
         self._take_final_weights()
 
     def _remaining_batches(self, last_step: int) -> Iterator[list[int]]:
-        """The global batches from the current step on: a pure function of seed and epoch, so no state is needed."""
+        """The global batches from the current step on: a pure function of seed and epoch,
+        so no state is needed.
+        """
         batches_per_epoch = math.ceil(len(self.features) / self.config.batch_size)
         while self.progress.step < last_step and not self.progress.stopped_early:
             epoch, position = divmod(self.progress.step, batches_per_epoch)
             generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-            batches = make_batches(self.lengths, self.config.batch_size, generator=generator,
-                                   group_by_length=self.config.length_grouping)
+            batches = make_batches(
+                self.lengths,
+                self.config.batch_size,
+                generator=generator,
+                group_by_length=self.config.length_grouping,
+            )
             yield from batches[position : position + last_step - self.progress.step]
 
     def _update(self, batch_indices: list[int], bar: tqdm) -> None:
-        """One optimizer step on one global batch, of which this process takes every n-th example."""
+        """One optimizer step on one global batch,
+        of which this process takes every n-th example.
+        """
         start = time.perf_counter()
         factor = linear_schedule(self.progress.step, self.num_updates, self.num_warmup)
         for group in self.optimizer.param_groups:
@@ -217,9 +297,11 @@ class _Run:
         norm = self._clip_gradients()
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise FloatingPointError(
-                f"the loss is {loss}, its gradient's norm {norm} at update {self.progress.step + 1}, learning rate "
-                f"{self.config.learning_rate * factor:.2g}; take a lower learning_rate or precision=\"fp32\". The last "
-                "saved state is untouched")
+                f"the loss is {loss}, its gradient's norm {norm} at update "
+                f"{self.progress.step + 1}, learning rate "
+                f"{self.config.learning_rate * factor:.2g}; take a lower learning_rate or "
+                'precision="fp32". The last saved state is untouched'
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
@@ -228,20 +310,30 @@ class _Run:
         seconds = time.perf_counter() - start
         self.progress.train_seconds += seconds
         self.progress.examples_seen += len(batch_indices)
-        self.progress.history.append({"step": self.progress.step, "loss": loss,
-                                      "learning_rate": self.config.learning_rate * factor})
+        self.progress.history.append(
+            {
+                "step": self.progress.step,
+                "loss": loss,
+                "learning_rate": self.config.learning_rate * factor,
+            }
+        )
         bar.update()
-        bar.set_postfix(loss=f"{loss:.3f}", examples_per_s=f"{self._examples_per_second():.1f}", refresh=False)
+        bar.set_postfix(
+            loss=f"{loss:.3f}", examples_per_s=f"{self._examples_per_second():.1f}", refresh=False
+        )
         self._judge_bf16(seconds, sum(batch["input_ids"].numel() for batch in micro_batches))
 
     def _bf16_is_on_trial(self, saved: Mapping[str, Any]) -> bool:
-        """Whether bf16 was neither asked for by name, nor kept from an earlier start, and one process may change it."""
+        """Whether bf16 was neither asked for by name, nor kept from an earlier start,
+        and one process may change it.
+        """
         chosen = self.hardware.device == "cpu" and self.hardware.precision == "bf16"
         asked = hardware.asked_precision(self.config.precision) != "auto"
         return chosen and not asked and not saved and self.accelerator.num_processes == 1
 
     def _judge_bf16(self, seconds: float, num_tokens: int) -> None:
-        """After the first updates in a bf16 that was measured to be faster: go on in fp32 if it turns out far slower.
+        """After the first updates in a bf16 that was measured to be faster: go on in fp32 if it
+        turns out far slower.
 
         Attention and all that is no dense layer was not measured, and bf16 may be slow there.
         """
@@ -253,12 +345,16 @@ class _Run:
         fastest, self.seconds_a_token = min(self.seconds_a_token), None
         products = hardware.seconds_of_products(self.bare_model, num_tokens) / num_tokens
         if seconds > SHORT_SECONDS and fastest > FAR_TOO_SLOW * products:
-            self._go_on_in_fp32(f"the first updates in bf16 took {fastest / products:.0f} times as long as their "
-                                "matrix products take in fp32")
+            self._go_on_in_fp32(
+                f"the first updates in bf16 took {fastest / products:.0f} times as long as their "
+                "matrix products take in fp32"
+            )
 
     def _go_on_in_fp32(self, why: str) -> None:
         threads = self.hardware.num_threads
-        self.hardware = replace(self.hardware, precision="fp32", reason=f"cpu, fp32, {threads} threads: {why}")
+        self.hardware = replace(
+            self.hardware, precision="fp32", reason=f"cpu, fp32, {threads} threads: {why}"
+        )
         log.warning("update %d: going on in fp32, as %s", self.progress.step + 1, why)
         hardware.unwrap(self.bare_model)
         if self.average is not None:
@@ -267,26 +363,40 @@ class _Run:
         self._write_record()
 
     def _clip_gradients(self) -> float:
-        """Scale the gradient down to max_grad_norm; return its norm before, if an infinite one is an error."""
+        """Scale the gradient down to max_grad_norm;
+        return its norm before, if an infinite one is an error.
+        """
         if not self.config.max_grad_norm:
             return 0.0
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        return 0.0 if self.accelerator.scaler else float(norm)  # fp16's scaler leaves out updates that overflow
+        return (
+            0.0 if self.accelerator.scaler else float(norm)
+        )  # fp16's scaler leaves out updates that overflow
 
     def _micro_batches(self, batch_indices: list[int]) -> list[Batch]:
-        """This process's share of a global batch, in gradient_accumulation_steps parts of similar size."""
+        """This process's share of a global batch,
+        in gradient_accumulation_steps parts of similar size.
+        """
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         parts = self.config.gradient_accumulation_steps
         mine = batch_indices[rank::world]
-        # A share with no example still takes part, with an ignored label: every process must call backward.
-        chunks = [mine[part::parts] or batch_indices[:1] for part in range(min(parts, max(1, len(mine))))]
+        # A share with no example still takes part, with an ignored label: every process must call
+        # backward.
+        chunks = [
+            mine[part::parts] or batch_indices[:1] for part in range(min(parts, max(1, len(mine))))
+        ]
         batches = [self.collate([self.features[index] for index in chunk]) for chunk in chunks]
         if not mine:
             batches[0]["labels"] = torch.full_like(batches[0]["labels"], -100)
-        return [{name: tensor.to(self.accelerator.device) for name, tensor in batch.items()} for batch in batches]
+        return [
+            {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+            for batch in batches
+        ]
 
     def _backward(self, micro_batches: list[Batch]) -> float:
-        """Accumulate the gradient of the mean loss over the whole global batch; return this process's part of it."""
+        """Accumulate the gradient of the mean loss over the whole global batch;
+        return this process's part of it.
+        """
         counts = [int((batch["labels"] != -100).sum()) for batch in micro_batches]
         total, loss_part = self._sum(sum(counts)), 0.0
         for number, (batch, count) in enumerate(zip(micro_batches, counts, strict=True)):
@@ -318,13 +428,19 @@ class _Run:
         metrics = dict(self.evaluate(model, self.accelerator))
         self.model.train()
         if self.best_metric not in metrics:
-            raise ValueError(f'evaluate must return "{self.best_metric}", it returned {sorted(metrics)}')
-        self.progress.history.append({"step": self.progress.step, **{f"eval_{k}": v for k, v in metrics.items()}})
+            raise ValueError(
+                f'evaluate must return "{self.best_metric}", it returned {sorted(metrics)}'
+            )
+        self.progress.history.append(
+            {"step": self.progress.step, **{f"eval_{k}": v for k, v in metrics.items()}}
+        )
         score = -metrics["loss"] if self.best_metric == "loss" else metrics[self.best_metric]
         if score > self.progress.best_score:
             self.progress.best_score, self.progress.best_step = score, self.progress.step
             self.progress.evaluations_without_gain = 0
-            self.best = {name: tensor.clone() for name, tensor in models.model_tensors(model).items()}
+            self.best = {
+                name: tensor.clone() for name, tensor in models.model_tensors(model).items()
+            }
         else:
             self.progress.evaluations_without_gain += 1
         patience = self.config.early_stopping_patience
@@ -343,8 +459,12 @@ class _Run:
 
     def _tensors(self) -> dict[str, models.Tensors]:
         average = {} if self.average is None else models.model_tensors(self.average)
-        return {"model": models.model_tensors(self.bare_model), "average": average, "best": self.best,
-                "optimizer": saved_state.optimizer_tensors(self.optimizer)}
+        return {
+            "model": models.model_tensors(self.bare_model),
+            "average": average,
+            "best": self.best,
+            "optimizer": saved_state.optimizer_tensors(self.optimizer),
+        }
 
     def _save(self) -> None:
         """Write the whole state; every process hands its random state to the main one."""
@@ -353,15 +473,22 @@ class _Run:
         random_states = gather_object([saved_state.random_states()])
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
-            saved_state.save_state(self.output_dir / "state", self.progress.step, self._tensors(),
-                                  {**vars(self.progress), "random_states": random_states, "scaler": scaler})
+            saved_state.save_state(
+                self.output_dir / "state",
+                self.progress.step,
+                self._tensors(),
+                {**vars(self.progress), "random_states": random_states, "scaler": scaler},
+            )
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
         """Go on from the newest state, if there is one."""
         state = self.output_dir and saved_state.newest_state(self.output_dir / "state")
         if len(set(gather_object([str(state)]))) > 1:
-            raise ValueError(f"the processes see different states in {self.output_dir}; all machines must share it")
+            raise ValueError(
+                f"the processes see different states in {self.output_dir}; "
+                "all machines must share it"
+            )
         if not state:
             return
         tensors, saved = saved_state.load_state(state, self._tensors())
@@ -371,10 +498,14 @@ class _Run:
         saved_state.load_optimizer(self.optimizer, tensors["optimizer"])
         if self.average is not None:
             models.load_tensors(self.average, tensors["average"])
-        self.best = {name: tensor.to(self.accelerator.device) for name, tensor in tensors["best"].items()}
+        self.best = {
+            name: tensor.to(self.accelerator.device) for name, tensor in tensors["best"].items()
+        }
         if scaler and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(scaler)
-        if len(random_states) == self.accelerator.num_processes:  # another number of processes draws anew
+        if (
+            len(random_states) == self.accelerator.num_processes
+        ):  # another number of processes draws anew
             saved_state.restore_random_states(random_states[self.accelerator.process_index])
         if self.progress.step < self.num_updates and not self.progress.stopped_early:
             self.progress.resumed_from_steps.append(self.progress.step)
@@ -387,22 +518,42 @@ class _Run:
     # --- helpers
 
     def _choose_hardware(self, model: nn.Module, saved: Mapping[str, Any]) -> hardware.Hardware:
-        """The choice of the run's first start if there was one, changed only by what the config asks for by name."""
+        """The choice of the run's first start if there was one,
+        changed only by what the config asks for by name.
+        """
         accelerator = hardware.make_accelerator()
         model.to(accelerator.device).train()
-        precision, threads = hardware.asked_precision(self.config.precision), self.config.num_threads
-        if saved and saved["hardware"]["device"] == accelerator.device.type:  # another device: choose anew
+        precision, threads = (
+            hardware.asked_precision(self.config.precision),
+            self.config.num_threads,
+        )
+        if (
+            saved and saved["hardware"]["device"] == accelerator.device.type
+        ):  # another device: choose anew
             precision = saved["hardware"]["precision"] if precision == "auto" else precision
             threads = threads or saved["hardware"]["num_threads"]
         main = accelerator.is_main_process
-        micro_batch = self.config.batch_size // self.config.gradient_accumulation_steps // accelerator.num_processes
+        micro_batch = (
+            self.config.batch_size
+            // self.config.gradient_accumulation_steps
+            // accelerator.num_processes
+        )
         rows = max(1, micro_batch) * max(self.lengths)
-        box = [hardware.choose(model, num_rows=rows, precision=precision, num_threads=threads) if main else None]
+        box = [
+            hardware.choose(model, num_rows=rows, precision=precision, num_threads=threads)
+            if main
+            else None
+        ]
         broadcast_object_list(box)
         chosen = box[0]
         torch.set_num_threads(chosen.num_threads)
-        if saved and saved["hardware"] == {**chosen.to_dict(), "reason": saved["hardware"]["reason"]}:
-            return hardware.Hardware(**saved["hardware"])  # the reason is still what the first start measured
+        if saved and saved["hardware"] == {
+            **chosen.to_dict(),
+            "reason": saved["hardware"]["reason"],
+        }:
+            return hardware.Hardware(
+                **saved["hardware"]
+            )  # the reason is still what the first start measured
         return chosen
 
     def _sum(self, value: float) -> float:
@@ -420,10 +571,17 @@ class _Run:
         return self.progress.examples_seen / max(1e-9, self.progress.train_seconds)
 
     def result(self) -> FitResult:
-        return FitResult(self.progress.history, self.progress.step, self.progress.resumed_from_steps,
-                         self.progress.train_seconds, self._examples_per_second(), self.hardware,
-                         self.progress.best_step,
-                         self.progress.step >= self.num_updates or self.progress.stopped_early, self.accelerator)
+        return FitResult(
+            self.progress.history,
+            self.progress.step,
+            self.progress.resumed_from_steps,
+            self.progress.train_seconds,
+            self._examples_per_second(),
+            self.hardware,
+            self.progress.best_step,
+            self.progress.step >= self.num_updates or self.progress.stopped_early,
+            self.accelerator,
+        )
 
 
 def _digest(features: Sequence[Features]) -> str:
@@ -432,4 +590,3 @@ def _digest(features: Sequence[Features]) -> str:
     for feature in features:
         digest.update(json.dumps([feature["input_ids"], feature.get("labels")]).encode())
     return digest.hexdigest()
-

@@ -16,16 +16,23 @@ from safetensors.torch import load_file, save_file
 from course_utils.files import atomic_folder, read_json, write_json
 from course_utils.models import Tensors
 
-# --- the state of a run ------------------------------------------------------------------------------------------
+# --- the state of a run ---------------------------------------------------------------------------
 
 
 def random_states() -> dict[str, Any]:
-    """Every global random state that training may draw from (Python, NumPy, torch, each GPU), ready for JSON."""
+    """Every global random state that training may draw from (Python, NumPy, torch, each GPU),
+    ready for JSON.
+    """
     name, keys, position, has_gauss, cached = np.random.get_state()
-    return {"python": random.getstate(), "numpy": [name, keys.tolist(), position, has_gauss, cached],
-            "torch": torch.get_rng_state().tolist(),
-            "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
-            "mps": torch.mps.get_rng_state().tolist() if torch.backends.mps.is_available() else []}
+    return {
+        "python": random.getstate(),
+        "numpy": [name, keys.tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()]
+        if torch.cuda.is_available()
+        else [],
+        "mps": torch.mps.get_rng_state().tolist() if torch.backends.mps.is_available() else [],
+    }
 
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
@@ -36,7 +43,9 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
     if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
-        torch.cuda.set_rng_state_all([torch.tensor(state, dtype=torch.uint8) for state in states["cuda"]])
+        torch.cuda.set_rng_state_all(
+            [torch.tensor(state, dtype=torch.uint8) for state in states["cuda"]]
+        )
     if states.get("mps") and torch.backends.mps.is_available():
         torch.mps.set_rng_state(torch.tensor(states["mps"], dtype=torch.uint8))
 
@@ -44,21 +53,34 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
     """The optimizer's memory, flat: "INDEX.exp_avg" and so on."""
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": value.contiguous() for index, entry in state.items() for key, value in entry.items()}
+    return {
+        f"{index}.{key}": value.contiguous()
+        for index, entry in state.items()
+        for key, value in entry.items()
+    }
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned; the groups (rates, decay) stay those of `optimizer`."""
+    """Put back what `optimizer_tensors` returned;
+    the groups (rates, decay) stay those of `optimizer`.
+    """
     state: dict[int, Tensors] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
 
 
-def save_state(folder: Path, step: int, tensors: Mapping[str, Mapping[str, torch.Tensor]],
-               progress: Mapping[str, Any]) -> None:
-    """Write `folder`/step-N with one safetensors file a group of tensors and progress.json; then drop older ones.
+def save_state(
+    folder: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, torch.Tensor]],
+    progress: Mapping[str, Any],
+) -> None:
+    """Write `folder`/step-N with one safetensors file a group of tensors and progress.json;
+    then drop older ones.
 
     A kill at any moment leaves at least one whole state: the new folder gets its name last.
     """
@@ -89,8 +111,11 @@ def load_state(state: Path, names: Iterable[str]) -> tuple[dict[str, Tensors], d
         tensors, progress = {}, read_json(file)
         for name in names:
             file = state / f"{name}.safetensors"
-            tensors[name] = load_file(file, backend="pread")  # not mapped: the file may be deleted meanwhile
+            tensors[name] = load_file(
+                file, backend="pread"
+            )  # not mapped: the file may be deleted meanwhile
     except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"the saved state is damaged: {file} ({error}); delete {state} to start again") from error
+        raise ValueError(
+            f"the saved state is damaged: {file} ({error}); delete {state} to start again"
+        ) from error
     return tensors, progress
-

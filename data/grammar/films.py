@@ -1,4 +1,6 @@
-"""The catalogue of invented films. A film keeps its facts (people, year, plot) in all its reviews."""
+"""The catalogue of invented films. A film keeps its facts (people, year,
+plot) in all its reviews.
+"""
 
 from dataclasses import dataclass
 from functools import cache

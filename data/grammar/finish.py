@@ -1,4 +1,6 @@
-"""From filled frames to a text: names as people write them, a or an, capitals at the start of sentences."""
+"""From filled frames to a text: names as people write them, a or an,
+capitals at the start of sentences.
+"""
 
 import re
 from random import Random
@@ -10,7 +12,9 @@ TOKEN = re.compile("\x02(\\w+)\x03")
 CAPITAL = re.compile("\x04([^\\w\x02]*)(\\w)")
 ARTICLE = re.compile(r"\b([Aa]) (?=([\"'(]?)([\w-]+))")
 SENTENCE = re.compile(r"(^|[.!?]['\")]* )([\"'(]*)([a-zà-ÿ])")
-SPOKEN_AN = re.compile(r"(8\d*|1[18])(?!\d)|[aeiouàâéèêíóúö]|hour|honest|heir|honou?r", re.IGNORECASE)
+SPOKEN_AN = re.compile(
+    r"(8\d*|1[18])(?!\d)|[aeiouàâéèêíóúö]|hour|honest|heir|honou?r", re.IGNORECASE
+)
 SPOKEN_A = re.compile(r"uni(?![nm])|us[eu]|eu|one|once|ubi", re.IGNORECASE)
 TITLE_STYLES = ("{}", "{}", "{}", '"{}"', '"{}"', "'{}'", "{caps}")
 

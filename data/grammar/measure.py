@@ -1,4 +1,6 @@
-"""Figures about the finished reviews: the grammar, the texts, and how far a bag of words gets with them."""
+"""Figures about the finished reviews: the grammar, the texts,
+and how far a bag of words gets with them.
+"""
 
 import html
 import re
@@ -48,10 +50,22 @@ def _texts(splits: Mapping[str, Sequence[Review]]) -> str:
         types = len({word.lower() for text in words for word in text})
         mean_sentences = sum(len(sentences(text)) for text in texts) / len(texts)
         broken = sum("<br />" in text for text in texts) / len(texts)
-        row = [name, len(texts), f"{sum(lengths) / len(texts):.1f}", f"{lengths[0]} to {lengths[-1]}"]
-        row += [f"{mean_sentences:.1f}", types, f"{types / sum(lengths):.4f}", f"{100 * broken:.1f} %"]
+        row = [
+            name,
+            len(texts),
+            f"{sum(lengths) / len(texts):.1f}",
+            f"{lengths[0]} to {lengths[-1]}",
+        ]
+        row += [
+            f"{mean_sentences:.1f}",
+            types,
+            f"{types / sum(lengths):.4f}",
+            f"{100 * broken:.1f} %",
+        ]
         rows.append(row)
-    head = "split, reviews, mean words, fewest to most, mean sentences, types, type/token, with <br />"
+    head = (
+        "split, reviews, mean words, fewest to most, mean sentences, types, type/token, with <br />"
+    )
     return _table(head.split(", "), rows)
 
 
@@ -67,15 +81,24 @@ def _overlap(splits: Mapping[str, Sequence[Review]]) -> str:
 def _baseline(splits: Mapping[str, Sequence[Review]]) -> str:
     names = [name for name in splits if name not in ("train", "unsupervised")]
     found = {name: _score(splits["train"], splits[name]) for name in names}
-    slices = {name: accuracy_by([review.phenomenon for review in splits[name]], found[name]) for name in names}
-    rows = [(phenomenon, *(_percent(*slices[name][phenomenon]) for name in names)) for phenomenon in PHENOMENA]
+    slices = {
+        name: accuracy_by([review.phenomenon for review in splits[name]], found[name])
+        for name in names
+    }
+    rows = [
+        (phenomenon, *(_percent(*slices[name][phenomenon]) for name in names))
+        for phenomenon in PHENOMENA
+    ]
     rows.append(("all", *(_percent(found[name].accuracy, len(splits[name])) for name in names)))
     return _table(("TF-IDF bigrams, accuracy % (reviews)", *names), rows)
 
 
 def _score(train: Sequence[Review], scored: Sequence[Review]) -> Evaluation:
-    columns = [[getattr(review, field) for review in reviews] for reviews in (train, scored)
-               for field in ("text", "label")]
+    columns = [
+        [getattr(review, field) for review in reviews]
+        for reviews in (train, scored)
+        for field in ("text", "label")
+    ]
     return tfidf_baseline(*columns)
 
 
@@ -99,5 +122,7 @@ def _keys(text: str) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line] for line in lines]
+    cells = [
+        [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line] for line in lines
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -1,13 +1,14 @@
 """The pools of phrases, read from phrases/*.txt, and how they are dealt out to train and test.
 
-A file holds pools: a line `== name`, then one phrase a line; `#` and a blank begin a comment. Tags before a
-phrase say when it fits: `@home` (one of the review's circumstances; `@a,b`: any of them), `#script` (it
-judges the script as the label does; `#!script`: the other way round).
+A file holds pools: a line `== name`, then one phrase a line; `#` and a blank begin a comment. Tags
+before a phrase say when it fits: `@home` (one of the review's circumstances; `@a,b`: any of them),
+`#script` (it judges the script as the label does; `#!script`: the other way round).
 
 Sides. Every pool is dealt out by position, so that the two sides of the data differ in a known way:
-- "fact" pools (titles, surnames, roles, plots, places) and "frame" pools (whole sentences): every third is
-  test's alone, the others are train's alone; nothing is shared;
-- other pools (words and phrases inside frames): of every six, four are shared, one is train's, one is test's;
+- "fact" pools (titles, surnames, roles, plots, places) and "frame" pools (whole sentences): every
+  third is test's alone, the others are train's alone; nothing is shared;
+- other pools (words and phrases inside frames): of every six, four are shared, one is train's, one
+  is test's;
 - small closed sets (first names, relatives, kinds of films, months and the like) are shared.
 """
 
@@ -48,7 +49,9 @@ class Phrase:
     @cached_property
     def tells(self) -> tuple[str, ...]:
         """Facts that a review tells once only."""
-        return tuple(fact for fact in TOLD_ONCE if re.search(rf"[{{_]{fact}}}", self.text, re.IGNORECASE))
+        return tuple(
+            fact for fact in TOLD_ONCE if re.search(rf"[{{_]{fact}}}", self.text, re.IGNORECASE)
+        )
 
 
 def family(pool: str) -> str:

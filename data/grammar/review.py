@@ -34,11 +34,15 @@ class Review:
 
 
 def write_review(side: str, label: int, phenomenon: str, rng: Random) -> Review:
-    """A review of a film of `side` whose verdict is `label`; but for "plain", it is made by `phenomenon`."""
+    """A review of a film of `side` whose verdict is `label`;
+    but for "plain", it is made by `phenomenon`.
+    """
     films = catalogue(side)
     film = pick(rng, films)
     venue = pick(rng, ("home", "home", "home", "cinema", "cinema"))
-    writer = Writer(rng, side, film, pick(rng, _rivals(film, side)), label, frozenset({venue, film.genre}))
+    writer = Writer(
+        rng, side, film, pick(rng, _rivals(film, side)), label, frozenset({venue, film.genre})
+    )
     parts = _Plan(writer, phenomenon, _length(rng)).parts()
     moves = [move for part in parts for move in part]
     starts, at = set(), 0
@@ -50,7 +54,11 @@ def write_review(side: str, label: int, phenomenon: str, rng: Random) -> Review:
 
 @cache
 def _rivals(film: Film, side: str) -> list[Film]:
-    return [f for f in catalogue(side) if f.genre == film.genre and f.title not in (film.title, film.sibling)]
+    return [
+        f
+        for f in catalogue(side)
+        if f.genre == film.genre and f.title not in (film.title, film.sibling)
+    ]
 
 
 def _length(rng: Random) -> int:
@@ -164,7 +172,9 @@ class _Plan:
             ending.append(self.writer.frame(f"{pool}.{self.polarity}"))
         dice = self.rng.random()
         if dice < 0.06 and self.length > 3:
-            ending.append(self.writer.frame(f"rate.{self.polarity}" if dice < 0.025 else "rate.other"))
+            ending.append(
+                self.writer.frame(f"rate.{self.polarity}" if dice < 0.025 else "rate.other")
+            )
         return ending
 
     def _has_room(self) -> bool:

@@ -12,9 +12,13 @@ SLOT = re.compile(r"([A-Za-z_]+)(\d?)([+\-=!]?)((?::[^:}]+)*)$")
 
 
 def pick(rng: Random, items: Sequence[Item]) -> Item:
-    """One of `items`, by `rng.random()` alone: the one method whose sequence Python promises to keep."""
+    """One of `items`, by `rng.random()` alone: the one method whose sequence
+    Python promises to keep.
+    """
     if not items:
-        raise ValueError("expected at least one item to choose from, got none; is a pool of phrases empty?")
+        raise ValueError(
+            "expected at least one item to choose from, got none; is a pool of phrases empty?"
+        )
     return items[int(rng.random() * len(items))]
 
 
@@ -29,10 +33,14 @@ def shuffled(rng: Random, items: Sequence[Item]) -> list[Item]:
 
 @cache
 def parse(text: str) -> tuple[Node, ...]:
-    """The template as nodes: text, ("slot", (name, digit, polarity, forms)) or ("any", alternatives)."""
+    """The template as nodes: text, ("slot", (name, digit, polarity, forms)) or
+    ("any", alternatives).
+    """
     nodes, rest = _parse_until(text, 0, closers="")
     if rest != len(text):
-        raise ValueError(f"expected balanced brackets, got a stray {text[rest]!r} at {rest} in {text!r}")
+        raise ValueError(
+            f"expected balanced brackets, got a stray {text[rest]!r} at {rest} in {text!r}"
+        )
     return nodes
 
 
@@ -48,7 +56,10 @@ def _parse_until(text: str, start: int, closers: str) -> tuple[tuple[Node, ...],
             nodes.append(("slot", _parse_slot(text[at + 1 : end])))
             at = end + 1
         else:
-            end = min((i for i in (text.find(c, at) for c in "[{]" + closers) if i >= 0), default=len(text))
+            end = min(
+                (i for i in (text.find(c, at) for c in "[{]" + closers) if i >= 0),
+                default=len(text),
+            )
             nodes.append(text[at:end])
             at = end
     return tuple(nodes), at
@@ -75,7 +86,9 @@ def _parse_slot(inside: str) -> tuple[str, str, str, tuple[str, ...]]:
 
 
 def expand(nodes: Sequence[Node], rng: Random, fill: Callable[..., str]) -> str:
-    """The text of `nodes`: one alternative of each bracket, slots by `fill(name, digit, polarity, forms)`."""
+    """The text of `nodes`: one alternative of each bracket,
+    slots by `fill(name, digit, polarity, forms)`.
+    """
     parts = []
     for node in nodes:
         if isinstance(node, str):

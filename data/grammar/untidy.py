@@ -1,4 +1,6 @@
-"""What people do to a text on a web form: line-break tags, entities, typos, capitals, lost spaces, emoji."""
+"""What people do to a text on a web form: line-break tags, entities, typos, capitals,
+lost spaces, emoji.
+"""
 
 import re
 from collections.abc import Callable
@@ -32,11 +34,15 @@ EMPHATIC = re.compile(
     r"\b(not|never|nothing|nobody|every|all|only|best|worst|so|really|must|ever|love|loved|hate|hated|why|very|more|less|"
     r"one|first|last|again|always|still|much|too|and|but|minute|everything|everyone|film|movie|this|wrong|whole)\b"
 )
-NEGATORS = frozenset({"never", "nothing", "neither", "nobody", "nowhere", "hardly", "without", "cannot"})
+NEGATORS = frozenset(
+    {"never", "nothing", "neither", "nobody", "nowhere", "hardly", "without", "cannot"}
+)
 
 
 def untidy(moves: list[str], paragraphs: set[int], rng: Random) -> str:
-    """The moves as one text, as somebody might have typed it; moves in `paragraphs` open a paragraph."""
+    """The moves as one text, as somebody might have typed it;
+    moves in `paragraphs` open a paragraph.
+    """
     does = {what: rng.random() < share for what, share in SHARE.items()}
     if does["emoji"]:
         moves = [*moves[:-1], f"{moves[-1]} {pick(rng, EMOJI)}"]
@@ -87,7 +93,9 @@ def _slip(word: str, rng: Random) -> str:
     return word[:at] + word[at + 1 :] if kind == 1 else word[: at + 1] + word[at:]
 
 
-def _change_one(move: str, pattern: re.Pattern[str], change: Callable[[str], str], rng: Random) -> str:
+def _change_one(
+    move: str, pattern: re.Pattern[str], change: Callable[[str], str], rng: Random
+) -> str:
     places = list(pattern.finditer(move))
     if not places:
         return move

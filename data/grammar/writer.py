@@ -27,7 +27,13 @@ AGREE = {
 OTHERS = {  # how a first-person phrase is told about somebody else
     "he": {"I was": "he was", "I": "he", "me": "him", "my": "his", "myself": "himself"},
     "she": {"I was": "she was", "I": "she", "me": "her", "my": "her", "myself": "herself"},
-    "they": {"I was": "they were", "I": "they", "me": "them", "my": "their", "myself": "themselves"},
+    "they": {
+        "I was": "they were",
+        "I": "they",
+        "me": "them",
+        "my": "their",
+        "myself": "themselves",
+    },
     "you": {"I was": "you were", "I": "you", "me": "you", "my": "your", "myself": "yourself"},
 }
 OBJECTS = {"he": "him", "she": "her", "they": "them"}
@@ -63,7 +69,9 @@ class Writer:
     _voices: dict[str, str] = field(default_factory=dict)
 
     def frame(self, pool: str, *now: str) -> str:
-        """One unused frame of `pool`, filled; `now` holds circumstances of this place in the review."""
+        """One unused frame of `pool`, filled;
+        `now` holds circumstances of this place in the review.
+        """
         phrase = self.choose(self._pool(pool), pool, frozenset(now))
         self._cache, self._voices = {}, {}
         self.told.update(phrase.tells)
@@ -71,8 +79,12 @@ class Writer:
             self.judged[aspect] = self._sign("=" if agrees else "!")
         return expand(parse(phrase.text), self.rng, self.fill)
 
-    def choose(self, phrases: Sequence[Phrase], key: str, now: frozenset[str] = frozenset()) -> Phrase:
-        """A phrase that fits the circumstances and contradicts no judgement so far; an unused one, if any."""
+    def choose(
+        self, phrases: Sequence[Phrase], key: str, now: frozenset[str] = frozenset()
+    ) -> Phrase:
+        """A phrase that fits the circumstances and contradicts no judgement so far;
+        an unused one, if any.
+        """
         for _ in range(MAX_TRIES):
             phrase = pick(self.rng, phrases)
             if (key, phrase.text) not in self.used and self._fits(phrase, now):
@@ -114,7 +126,9 @@ class Writer:
     def _pool(self, name: str) -> tuple[Phrase, ...]:
         pools = pools_of(self.side)
         if name not in pools:
-            raise KeyError(f"expected a pool ('== ' in phrases/*.txt) or a known slot, got {name!r}")
+            raise KeyError(
+                f"expected a pool ('== ' in phrases/*.txt) or a known slot, got {name!r}"
+            )
         return pools[name]
 
     def _fits(self, phrase: Phrase, now: frozenset[str]) -> bool:
@@ -193,7 +207,9 @@ class Writer:
         aspect = self._cache.get(f"aspect{digit}")
         if aspect is None:
             taken = [value for key, value in self._cache.items() if key.startswith("aspect")]
-            singular = [a for a in aspects_of(self.film.genre) if a not in taken and self._pool(f"{a}.sg")]
+            singular = [
+                a for a in aspects_of(self.film.genre) if a not in taken and self._pool(f"{a}.sg")
+            ]
             free = [a for a in singular if a not in self.judged]
             aspect = self._cache[f"aspect{digit}"] = pick(self.rng, free or singular)
             self.judged.setdefault(aspect, "")
@@ -207,7 +223,9 @@ class Writer:
         aspect = self._claim(sign)
         noun, number = self._noun(aspect, ("sg", "pl"))
         if self.rng.random() < 0.35:
-            predicate = "<is> " + self.choose(self._pool(f"{aspect}.adj{sign}"), key=f"{aspect}.adj").text
+            predicate = (
+                "<is> " + self.choose(self._pool(f"{aspect}.adj{sign}"), key=f"{aspect}.adj").text
+            )
         else:
             predicate = self.choose(self._pool(f"{aspect}.vp{sign}"), key=f"{aspect}.vp").text
         return f"the {noun.lstrip('~')} " + AGREEMENT.sub(lambda m: AGREE[m[1]][number], predicate)
@@ -229,7 +247,9 @@ class Writer:
         return adjective, *self._noun(aspect, ("sg", "pl"))
 
     def _aspects(self, sign: str) -> list[str]:
-        """Aspects that this genre has and that have not been judged, or not otherwise than `sign`."""
+        """Aspects that this genre has and that have not been judged,
+        or not otherwise than `sign`.
+        """
         fitting = aspects_of(self.film.genre)
         fresh = [aspect for aspect in fitting if aspect not in self.judged]
         return fresh or [aspect for aspect in fitting if self.judged[aspect] == sign] or fitting
@@ -246,7 +266,9 @@ class Writer:
 
     def _noun(self, aspect: str, numbers: Sequence[str]) -> tuple[str, int]:
         pools = {number: self._pool(f"{aspect}.{number}") for number in numbers}
-        nouns = [(phrase.text, int(number == "pl")) for number in numbers for phrase in pools[number]]
+        nouns = [
+            (phrase.text, int(number == "pl")) for number in numbers for phrase in pools[number]
+        ]
         return pick(self.rng, nouns)
 
 
@@ -260,7 +282,9 @@ def aspects_of(genre: str) -> tuple[str, ...]:
 
 
 def _inflect(text: str, forms: tuple[str, ...], voices: dict[str, str]) -> str:
-    """ "hold/held/..., my attention" in the form asked for, told of the person asked for (":past:they")."""
+    """ "hold/held/..., my attention" in the form asked for,
+    told of the person asked for (":past:they").
+    """
     verbs, _, tail = text.partition(" ")
     text = f"{verbs.split('/')[FORMS.index(forms[0] if forms else 'past')]} {tail}".strip()
     if len(forms) < 2:

@@ -1,4 +1,6 @@
-"""The machinery of the checks: every kind of answer gets its message, nothing raises, progress survives anything."""
+"""The machinery of the checks: every kind of answer gets its message, nothing raises,
+progress survives anything.
+"""
 
 import contextlib
 import json
@@ -27,12 +29,33 @@ def double(numbers: list[int]) -> list[int]:
 
 
 EXERCISES = {
-    "1": Exercise(title="Double", reference=double, hint="twice", seconds=0.3, cases=lambda: [
-        Case(args=([],), hint="nothing stays nothing"), Case(args=([1],)), Case(kwargs={"numbers": [3, -2]})]),
-    "2": Exercise(title="Value", value=lambda: 42, hint="general",
-                  hints_for=lambda got: "half of it" if got == 21 else None),
-    "3": Exercise(title="Plan", judge=lambda plan: None if plan == "good" else Verdict("a good plan", plan, "think")),
-    "4": Exercise(title="Shown", reference=len, cases=lambda: [Case(args=("abc",))], show=lambda value: f"<{value}>"),
+    "1": Exercise(
+        title="Double",
+        reference=double,
+        hint="twice",
+        seconds=0.3,
+        cases=lambda: [
+            Case(args=([],), hint="nothing stays nothing"),
+            Case(args=([1],)),
+            Case(kwargs={"numbers": [3, -2]}),
+        ],
+    ),
+    "2": Exercise(
+        title="Value",
+        value=lambda: 42,
+        hint="general",
+        hints_for=lambda got: "half of it" if got == 21 else None,
+    ),
+    "3": Exercise(
+        title="Plan",
+        judge=lambda plan: None if plan == "good" else Verdict("a good plan", plan, "think"),
+    ),
+    "4": Exercise(
+        title="Shown",
+        reference=len,
+        cases=lambda: [Case(args=("abc",))],
+        show=lambda value: f"<{value}>",
+    ),
 }
 
 
@@ -60,7 +83,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str, Any], str]:
 Say = Callable[[str, Any], str]
 
 
-# --- answers -------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def test_a_right_answer_gets_one_line_and_is_remembered(say: Say, course: Path) -> None:
@@ -71,9 +94,18 @@ def test_a_right_answer_gets_one_line_and_is_remembered(say: Say, course: Path) 
     assert progress() == {"77": (3, 4)}
 
 
-@pytest.mark.parametrize("answer", [
-    lambda numbers: ..., lambda numbers: None, lambda numbers: [1, ...], lambda numbers: NotImplemented, ...,
-    (1, ...), {"a": ...}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda numbers: ...,
+        lambda numbers: None,
+        lambda numbers: [1, ...],
+        lambda numbers: NotImplemented,
+        ...,
+        (1, ...),
+        {"a": ...},
+    ],
+)
 def test_an_untouched_starter_is_not_answered_yet(answer: Any, say: Say, course: Path) -> None:
     said = say("77.1", answer)
     assert said.startswith("77.1 · not answered yet: ") and said.count("\n") == 1
@@ -92,7 +124,9 @@ def test_a_not_implemented_with_a_message_is_an_error_like_any(say: Say) -> None
         raise NotImplementedError("no kernel for 'Int'")  # as torch raises it
 
     said = say("77.1", answer)
-    assert said.startswith("77.1 ✗") and "error     NotImplementedError: no kernel for 'Int'" in said
+    assert (
+        said.startswith("77.1 ✗") and "error     NotImplementedError: no kernel for 'Int'" in said
+    )
     assert "raise NotImplementedError(" in said and "not answered yet" not in said
 
 
@@ -101,8 +135,12 @@ def test_the_smallest_failing_case_is_shown(say: Say, course: Path) -> None:
         return [number + number**2 for number in numbers]
 
     assert say("77.1", answer).splitlines() == [
-        "77.1 ✗ Double", "     call      answer(numbers=[3, -2])", "     expected  [6, -4]", "     got       [12, 2]",
-        "     hint      twice"]
+        "77.1 ✗ Double",
+        "     call      answer(numbers=[3, -2])",
+        "     expected  [6, -4]",
+        "     got       [12, 2]",
+        "     hint      twice",
+    ]
     assert not course.exists()
 
 
@@ -132,11 +170,14 @@ def test_an_error_within_a_library_is_told_at_the_learners_line(say: Say) -> Non
     assert "JSONDecodeError" in said and "# mine" in said
 
 
-@pytest.mark.parametrize(("answer", "words"), [
-    (lambda: [], "takes 0 positional arguments"),
-    (lambda numbers: exit(3), "SystemExit: 3"),
-    ([2], "Its name alone, without parentheses"),
-])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda: [], "takes 0 positional arguments"),
+        (lambda numbers: exit(3), "SystemExit: 3"),
+        ([2], "Its name alone, without parentheses"),
+    ],
+)
 def test_odd_answers_are_told(answer: Any, words: str, say: Say) -> None:
     assert words in say("77.1", answer)
 
@@ -177,7 +218,9 @@ def test_a_result_that_takes_too_long_to_be_looked_at_is_told(say: Say) -> None:
     assert time.monotonic() - start < 4
 
 
-def test_without_an_alarm_the_learner_is_told_how_to_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_alarm_the_learner_is_told_how_to_interrupt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def slow(numbers: list[int]) -> list[int]:
         time.sleep(0.2)  # the three cases together may take 0.3 seconds
         return double(numbers)
@@ -186,7 +229,10 @@ def test_without_an_alarm_the_learner_is_told_how_to_interrupt(capsys: pytest.Ca
         thread = threading.Thread(target=check, args=("77.1", answer))
         thread.start()
         thread.join()
-        assert capsys.readouterr().out.splitlines() == [*words, "77.1 ✓ Double: right on all 3 cases."]
+        assert capsys.readouterr().out.splitlines() == [
+            *words,
+            "77.1 ✓ Double: right on all 3 cases.",
+        ]
 
 
 def test_what_an_answer_prints_is_shown_where_it_fails_only(say: Say) -> None:
@@ -207,7 +253,9 @@ def test_an_answer_that_changes_its_input_is_told(say: Say) -> None:
     assert "your function changes what it is given" in say("77.1", answer)
 
 
-def test_where_arguments_must_be_kept_a_right_result_is_no_excuse(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_arguments_must_be_kept_a_right_result_is_no_excuse(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answer(numbers: list[int]) -> list[int]:
         numbers[:] = double(numbers)
         return list(numbers)
@@ -215,21 +263,31 @@ def test_where_arguments_must_be_kept_a_right_result_is_no_excuse(say: Say, monk
     assert "✓" in say("77.1", answer)
     monkeypatch.setitem(EXERCISES, "1", replace(EXERCISES["1"], keeps_arguments=True))
     assert say("77.1", answer).splitlines() == [
-        "77.1 ✗ Double", "     call      answer([1])",
+        "77.1 ✗ Double",
+        "     call      answer([1])",
         "     got       the right result, but what was given is no longer what it was",
-        "     hint      your function changes what it is given; work on a copy"]
+        "     hint      your function changes what it is given; work on a copy",
+    ]
     assert "✓" in say("77.1", double)
 
 
-def test_of_several_arrays_the_first_that_differs_is_shown(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_arrays_the_first_that_differs_is_shown(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def three(number: int) -> tuple[np.ndarray, np.ndarray, int]:
         return np.full(2, number), np.zeros((1, 2)), number
 
-    monkeypatch.setitem(EXERCISES, "5", Exercise(title="Three", reference=three, cases=lambda: [Case(args=(1,))]))
-    assert "✓" in say("77.5", three) and "✓" in say("77.5", lambda number: [*map(torch.tensor, three(number))])
+    monkeypatch.setitem(
+        EXERCISES, "5", Exercise(title="Three", reference=three, cases=lambda: [Case(args=(1,))])
+    )
+    assert "✓" in say("77.5", three) and "✓" in say(
+        "77.5", lambda number: [*map(torch.tensor, three(number))]
+    )
     assert say("77.5", lambda number: (np.ones(2), np.ones((1, 2)), 7)).splitlines()[2:] == [
-        "     differs   result 2 of 3", "     expected  [[0., 0.]], shape [1, 2]",
-        "     got       [[1., 1.]], shape [1, 2]"]
+        "     differs   result 2 of 3",
+        "     expected  [[0., 0.]], shape [1, 2]",
+        "     got       [[1., 1.]], shape [1, 2]",
+    ]
     assert "result 1 of 3" in say("77.5", lambda number: three(number)[::-1])
     assert "differs" not in say("77.5", lambda number: three(number)[:2])  # no pairs to be compared
 
@@ -253,27 +311,47 @@ def test_a_wrong_value_gets_its_hint(say: Say) -> None:
 
 def test_a_judge_says_what_is_missing(say: Say) -> None:
     assert say("77.3", "bad").splitlines()[1:] == [
-        "     expected  a good plan", "     got       'bad'", "     hint      think"]
+        "     expected  a good plan",
+        "     got       'bad'",
+        "     hint      think",
+    ]
 
 
 @pytest.fixture
 def calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exercise 77.5: a judge that calls the learner's function."""
-    monkeypatch.setitem(EXERCISES, "5", Exercise(
-        title="Called", seconds=0.3, hint="look", judge=lambda plan: None if plan() == 1 else Verdict("1", "not 1")))
+    monkeypatch.setitem(
+        EXERCISES,
+        "5",
+        Exercise(
+            title="Called",
+            seconds=0.3,
+            hint="look",
+            judge=lambda plan: None if plan() == 1 else Verdict("1", "not 1"),
+        ),
+    )
 
 
 @pytest.mark.usefixtures("calls_it")
 def test_what_a_judge_calls_is_silent(say: Say) -> None:
     assert say("77.5", lambda: print("x") or 1) == "77.5 ✓ Called: right.\n"
     assert say("77.5", lambda: print("x") or 2).splitlines() == [
-        "77.5 ✗ Called", "     expected  1", "     got       'not 1'"]
+        "77.5 ✗ Called",
+        "     expected  1",
+        "     got       'not 1'",
+    ]
 
 
 @pytest.mark.usefixtures("calls_it")
-@pytest.mark.parametrize(("answer", "words"), [
-    (lambda: exit(3), "SystemExit: 3"), (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
-    (lambda plan: 1, "TypeError: "), (1, "TypeError: 'int' object is not callable")])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda: exit(3), "SystemExit: 3"),
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda plan: 1, "TypeError: "),
+        (1, "TypeError: 'int' object is not callable"),
+    ],
+)
 def test_what_a_judge_calls_may_fail(answer: Any, words: str, say: Say) -> None:
     said = say("77.5", answer)
     assert said.startswith("77.5 ✗") and words in said and "hint      look" in said
@@ -292,11 +370,15 @@ def test_what_a_judge_calls_is_stopped_and_the_alarm_is_put_back(say: Say) -> No
     said = say("77.5", answer)
     assert "an end within 0.3 seconds" in said and "Does a loop never end?" in said
     assert time.monotonic() - start < 10
-    assert signal.getsignal(signal.SIGALRM) is former and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert (
+        signal.getsignal(signal.SIGALRM) is former and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    )
 
 
 def test_own_words_for_values(say: Say) -> None:
-    assert "<lambda>(<abc>)" in say("77.4", lambda text: 9) and "got       <9>" in say("77.4", lambda text: 9)
+    assert "<lambda>(<abc>)" in say("77.4", lambda text: 9) and "got       <9>" in say(
+        "77.4", lambda text: 9
+    )
 
 
 @pytest.mark.parametrize("number", ["77.9", "99.1", "77", "", 77.1, None])
@@ -313,20 +395,44 @@ class Nameless:
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
-@pytest.mark.parametrize("odd", [
-    lambda: 10**400, lambda: -(10**400), lambda: 10**5000, lambda: [10**400], lambda: "\ud800",
-    lambda: torch.eye(2).to_sparse(), lambda: (torch.eye(2).to_sparse(), 1),
-    lambda: torch.ones(2, dtype=torch.bfloat16), lambda: torch.ones(2, device="meta"),
-    lambda: complex(0, 1), Nameless, lambda: [Nameless()]])
-def test_odd_values_are_wrong_like_any(odd: Callable[[], Any], say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda: 10**400,
+        lambda: -(10**400),
+        lambda: 10**5000,
+        lambda: [10**400],
+        lambda: "\ud800",
+        lambda: torch.eye(2).to_sparse(),
+        lambda: (torch.eye(2).to_sparse(), 1),
+        lambda: torch.ones(2, dtype=torch.bfloat16),
+        lambda: torch.ones(2, device="meta"),
+        lambda: complex(0, 1),
+        Nameless,
+        lambda: [Nameless()],
+    ],
+)
+def test_odd_values_are_wrong_like_any(
+    odd: Callable[[], Any], say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pair = Exercise(title="Pair", reference=lambda: (np.ones(2), 1), cases=lambda: [Case()])
     huge = replace(EXERCISES["2"], hints_for=lambda got: "half" if got / 2 == 21 else None)
     for name, exercise in (("5", pair), ("6", huge)):
         monkeypatch.setitem(EXERCISES, name, exercise)
-    for number, answer in (("77.1", lambda numbers: odd()), ("77.2", odd()), ("77.3", odd()),
-                           ("77.5", odd), ("77.5", lambda: (odd(), 1)), ("77.6", odd())):
+    for number, answer in (
+        ("77.1", lambda numbers: odd()),
+        ("77.2", odd()),
+        ("77.3", odd()),
+        ("77.5", odd),
+        ("77.5", lambda: (odd(), 1)),
+        ("77.6", odd()),
+    ):
         said = say(number, answer)
-        assert said.startswith(f"{number} ✗") and "got  " in said and len(max(said.splitlines(), key=len)) < 180
+        assert (
+            said.startswith(f"{number} ✗")
+            and "got  " in said
+            and len(max(said.splitlines(), key=len)) < 180
+        )
 
 
 def test_an_error_that_cannot_be_said_is_told(say: Say) -> None:
@@ -338,38 +444,87 @@ def test_an_error_that_cannot_be_said_is_told(say: Say) -> None:
         raise ValueError("\ud800") if len(numbers) else Silent
 
     assert "error     Silent" in say("77.1", answer)
-    assert r"error     ValueError: \ud800" in say("77.1", lambda numbers: answer(numbers) if numbers else [])
+    assert r"error     ValueError: \ud800" in say(
+        "77.1", lambda numbers: answer(numbers) if numbers else []
+    )
 
 
 def test_an_error_inside_a_topic_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.importlib, "import_module",
-                        lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no numpy", name="numpy")))
+    monkeypatch.setattr(
+        engine.importlib,
+        "import_module",
+        lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no numpy", name="numpy")),
+    )
     with pytest.raises(ModuleNotFoundError, match="numpy"):
         check("78.1", double)
 
 
-# --- comparison ----------------------------------------------------------------------------------------------------
+# --- comparison -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("got", "expected"), [
-    (1 / 3, 0.33333333333), (np.float32(0.5), 0.5), (np.array(3), 3), (torch.tensor(2.5), 2.5), (3.0, 3),
-    ([1, 2], (1, 2)), (np.array([1, 2]), [1, 2]), ([[1, 2]], np.array([[1, 2]])), (np.array([1]), np.array([1.0])),
-    (torch.ones(2), np.ones(2)), (np.ones(2), torch.ones(2)), (float("nan"), float("nan")),
-    (np.array([np.nan]), np.array([np.nan])), (Counter("aab"), {"a": 2, "b": 1}), ({1, 2}, {2, 1}), (None, None),
-    (np.True_, True), (np.array(True), True), (torch.tensor(True), True), (np.str_("a"), "a"),
-    ([np.str_("a")], ["a"]), ("a", "a"), (torch.ones(2, requires_grad=True), torch.ones(2)), (["a", [1.0]], ["a", [1]]),
-])
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (1 / 3, 0.33333333333),
+        (np.float32(0.5), 0.5),
+        (np.array(3), 3),
+        (torch.tensor(2.5), 2.5),
+        (3.0, 3),
+        ([1, 2], (1, 2)),
+        (np.array([1, 2]), [1, 2]),
+        ([[1, 2]], np.array([[1, 2]])),
+        (np.array([1]), np.array([1.0])),
+        (torch.ones(2), np.ones(2)),
+        (np.ones(2), torch.ones(2)),
+        (float("nan"), float("nan")),
+        (np.array([np.nan]), np.array([np.nan])),
+        (Counter("aab"), {"a": 2, "b": 1}),
+        ({1, 2}, {2, 1}),
+        (None, None),
+        (np.True_, True),
+        (np.array(True), True),
+        (torch.tensor(True), True),
+        (np.str_("a"), "a"),
+        ([np.str_("a")], ["a"]),
+        ("a", "a"),
+        (torch.ones(2, requires_grad=True), torch.ones(2)),
+        (["a", [1.0]], ["a", [1]]),
+    ],
+)
 def test_what_is_the_same(got: Any, expected: Any) -> None:
     assert same(got, expected)
 
 
-@pytest.mark.parametrize(("got", "expected"), [
-    (0.334, 1 / 3), (True, 1), (1, True), ("3", 3), (None, 0), ([1], [1, 2]), ({1, 2}, [1, 2]), ([2, 1], [1, 2]),
-    (np.ones((1, 2)), np.ones(2)), (np.ones(2, dtype=bool), np.ones(2)), (np.ones(2), np.ones(2, dtype=bool)),
-    ([[1], [1, 2]], np.ones((2, 2))), (float("nan"), 1.0), ({"a": 1}, {"a": 2}), ({"a": 1, "b": 1}, {"a": 1}),
-    (np.array(1), True), (np.array(True), 1), (np.array("a"), 1), (np.array([True]), True),
-    ([("a", 1)], {"a": 1}), ("a", "b"), ("abc", ["a", "b", "c"]), (1, "1"), (object(), np.ones(1)), (b"a", "a"),
-])
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (0.334, 1 / 3),
+        (True, 1),
+        (1, True),
+        ("3", 3),
+        (None, 0),
+        ([1], [1, 2]),
+        ({1, 2}, [1, 2]),
+        ([2, 1], [1, 2]),
+        (np.ones((1, 2)), np.ones(2)),
+        (np.ones(2, dtype=bool), np.ones(2)),
+        (np.ones(2), np.ones(2, dtype=bool)),
+        ([[1], [1, 2]], np.ones((2, 2))),
+        (float("nan"), 1.0),
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1, "b": 1}, {"a": 1}),
+        (np.array(1), True),
+        (np.array(True), 1),
+        (np.array("a"), 1),
+        (np.array([True]), True),
+        ([("a", 1)], {"a": 1}),
+        ("a", "b"),
+        ("abc", ["a", "b", "c"]),
+        (1, "1"),
+        (object(), np.ones(1)),
+        (b"a", "a"),
+    ],
+)
 def test_what_is_not_the_same(got: Any, expected: Any) -> None:
     assert not same(got, expected)
 
@@ -377,7 +532,11 @@ def test_what_is_not_the_same(got: Any, expected: Any) -> None:
 def test_numbers_too_large_for_a_float_are_compared() -> None:
     assert same(10**400, 10**400) and same([10**400], [10**400])
     assert not same(10**400, 10**400 + 1) and not same(10**400, 1.0)
-    assert not same(10**400, float("inf")) and not same([10**400], np.ones(1)) and not same(-(10**400), {})
+    assert (
+        not same(10**400, float("inf"))
+        and not same([10**400], np.ones(1))
+        and not same(-(10**400), {})
+    )
 
 
 def test_values_are_shown_in_one_short_line_without_addresses() -> None:
@@ -385,12 +544,18 @@ def test_values_are_shown_in_one_short_line_without_addresses() -> None:
     assert show(torch.zeros(3), with_shape=False) == "[0., 0., 0.]"
     assert show(1 / 3) == "0.333333" and show(float("inf")) == "inf"
     assert show(double) == "the function double"
-    for value in (SimpleNamespace(x=object()), list(range(10_000)), "x" * 100_000, np.zeros((50, 50)), "a\nb"):
+    for value in (
+        SimpleNamespace(x=object()),
+        list(range(10_000)),
+        "x" * 100_000,
+        np.zeros((50, 50)),
+        "a\nb",
+    ):
         text = show(value)
         assert len(text) <= engine.WIDTH and "\n" not in text and "0x" not in text
 
 
-# --- progress ------------------------------------------------------------------------------------------------------
+# --- progress -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"77": 3}', b'{"77": null}', b"\xff"])
@@ -408,9 +573,13 @@ def test_two_notebooks_add_up(course: Path, say: Say) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_no_reason_to_fail(
-        tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
-    for place in (tmp_path, tmp_path / "file" / "progress.json"):  # a folder; a file where a folder should be
+    for place in (
+        tmp_path,
+        tmp_path / "file" / "progress.json",
+    ):  # a folder; a file where a folder should be
         monkeypatch.setenv("COURSE_PROGRESS_FILE", str(place))
         assert "✓" in say("77.2", 42)
         assert progress() == {"77": (0, 4)}
@@ -418,7 +587,8 @@ def test_a_file_that_cannot_be_written_is_no_reason_to_fail(
 
 
 def test_without_a_name_the_file_lies_in_the_home_folder(
-        tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("COURSE_PROGRESS_FILE")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     say("77.2", 42)
@@ -426,7 +596,8 @@ def test_without_a_name_the_file_lies_in_the_home_folder(
 
 
 def test_an_empty_name_means_that_nothing_is_remembered(
-        tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COURSE_PROGRESS_FILE", "")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert "✓" in say("77.2", 42)

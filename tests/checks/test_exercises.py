@@ -1,7 +1,8 @@
-"""Every exercise of every notebook: the solution is right, the untouched starter waits, wrong answers are caught.
+"""Every exercise of every notebook: the solution is right, the untouched starter waits,
+wrong answers are caught.
 
-The wrong answers of a topic lie in wrong_TOPIC.py: in WRONG at least three an exercise, in GIVEAWAYS what no hint may
-say, in RIGHT other answers that are right.
+The wrong answers of a topic lie in wrong_TOPIC.py: in WRONG at least three an exercise, in
+GIVEAWAYS what no hint may say, in RIGHT other answers that are right.
 """
 
 import importlib
@@ -18,8 +19,11 @@ import pytest
 from course_utils.checks import check, engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-EXERCISES = {f"{notebook}.{name}": exercise for notebook in engine.TOPICS
-             for name, exercise in engine.exercises_of(notebook).items()}
+EXERCISES = {
+    f"{notebook}.{name}": exercise
+    for notebook in engine.TOPICS
+    for name, exercise in engine.exercises_of(notebook).items()
+}
 NOTEBOOKS = sorted({number[:2] for number in EXERCISES})
 each_exercise = pytest.mark.parametrize("number", EXERCISES)
 
@@ -39,15 +43,22 @@ def wrong_answers(notebook: str) -> ModuleType:
 
 @cache
 def cells_with_checks(path: Path) -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(path, as_version=4).cells
-            if cell.cell_type == "code" and f'check("{path.stem[:2]}.' in cell.source]
+    return [
+        cell
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code" and f'check("{path.stem[:2]}.' in cell.source
+    ]
 
 
 @cache
 def answers(path: Path) -> dict[str, Any]:
-    """What each `check(number, answer)` of a notebook is given; only the setup cell and those with a check run."""
+    """What each `check(number, answer)` of a notebook is given;
+    only the setup cell and those with a check run.
+    """
     given: dict[str, Any] = {}
-    setup = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    setup = next(
+        cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    )
     names: dict[str, Any] = {}
     before = Path.cwd()
     os.chdir(path.parent)
@@ -90,14 +101,17 @@ def test_solution_is_right(number: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @each_exercise
-def test_untouched_starter_is_not_answered_yet(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_untouched_starter_is_not_answered_yet(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = said(number, answers(path_of(number[:2]))[number], capsys)
     assert "not answered yet" in text and text.count("\n") == 1
 
 
 @each_exercise
 def test_wrong_answers_are_caught_with_a_hint_that_gives_nothing_away(
-        number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     known, name = wrong_answers(number[:2]), number[3:]
     assert len(known.WRONG[name]) >= 3 and known.GIVEAWAYS[name]
     for place, answer in enumerate(known.WRONG[name]):

@@ -5,12 +5,21 @@ from typing import Any
 
 import numpy as np
 
-# --- 07.1 ----------------------------------------------------------------------------------------------------------
+# --- 07.1 -----------------------------------------------------------------------------------------
 
 
-def prefix_mask(attention_mask: np.ndarray, prefix_lengths: np.ndarray, *, turned: bool = False, strict: bool = False,
-                inclusive: bool = False, only_prefix_rows: bool = False, padding: str = "columns",
-                first_only: bool = False, numbers: bool = False) -> np.ndarray:
+def prefix_mask(
+    attention_mask: np.ndarray,
+    prefix_lengths: np.ndarray,
+    *,
+    turned: bool = False,
+    strict: bool = False,
+    inclusive: bool = False,
+    only_prefix_rows: bool = False,
+    padding: str = "columns",
+    first_only: bool = False,
+    numbers: bool = False,
+) -> np.ndarray:
     """Right as it stands; each option is a mistake."""
     batch_size, seq_length = attention_mask.shape
     visible = np.zeros((batch_size, seq_length, seq_length), dtype=bool)
@@ -31,36 +40,62 @@ def prefix_mask(attention_mask: np.ndarray, prefix_lengths: np.ndarray, *, turne
     return visible.astype(float) if numbers else visible
 
 
-def prefix_sees_only_itself_backwards(attention_mask: np.ndarray, prefix_lengths: np.ndarray) -> np.ndarray:
+def prefix_sees_only_itself_backwards(
+    attention_mask: np.ndarray, prefix_lengths: np.ndarray
+) -> np.ndarray:
     causal = np.tril(np.ones((attention_mask.shape[1],) * 2, dtype=bool))
     return causal[None] & attention_mask.astype(bool)[:, None, :]
 
 
-# --- 07.2 ----------------------------------------------------------------------------------------------------------
+# --- 07.2 -----------------------------------------------------------------------------------------
 
 
-def causal_loss(logits: np.ndarray, ids: np.ndarray, mask: np.ndarray, *, shift: int = 1, by_id: bool = False,
-                padded: bool = False, row_mask: bool = False, by_text: bool = False, stable: bool = True,
-                total: bool = False, sign: float = 1.0, log: Callable[..., Any] = np.log,
-                divide_by_all: bool = False, shift_by: Callable[..., Any] = np.max) -> float:
+def causal_loss(
+    logits: np.ndarray,
+    ids: np.ndarray,
+    mask: np.ndarray,
+    *,
+    shift: int = 1,
+    by_id: bool = False,
+    padded: bool = False,
+    row_mask: bool = False,
+    by_text: bool = False,
+    stable: bool = True,
+    total: bool = False,
+    sign: float = 1.0,
+    log: Callable[..., Any] = np.log,
+    divide_by_all: bool = False,
+    shift_by: Callable[..., Any] = np.max,
+) -> float:
     """Right as it stands; each option is a mistake."""
     length = ids.shape[1] - shift
     rows, wanted = logits[:, :length], ids[:, shift:]
     rows = rows - (shift_by(rows, axis=-1, keepdims=True) if stable else 0)
-    log_probs = rows / (1 if log is np.log else np.log(2)) - log(np.exp(rows).sum(axis=-1, keepdims=True))
+    log_probs = rows / (1 if log is np.log else np.log(2)) - log(
+        np.exp(rows).sum(axis=-1, keepdims=True)
+    )
     losses = -np.take_along_axis(log_probs, wanted[..., None], axis=-1)[..., 0]  # [batch, length]
     real = mask[:, :length] if row_mask else mask[:, shift:]
     real = wanted != 0 if by_id else np.ones_like(wanted) if padded else real
     if by_text:
         return float(np.mean((losses * real).sum(1) / real.sum(1)))
-    return float(sign * (losses * real).sum() / (1 if total else ids.size if divide_by_all else real.sum()))
+    return float(
+        sign * (losses * real).sum() / (1 if total else ids.size if divide_by_all else real.sum())
+    )
 
 
-# --- 07.3 ----------------------------------------------------------------------------------------------------------
+# --- 07.3 -----------------------------------------------------------------------------------------
 
 
-def warm(logits: np.ndarray, temperature: float, *, multiply: bool = False, zero: str = "first",
-         stable: bool = True, power: float = 1.0) -> np.ndarray:
+def warm(
+    logits: np.ndarray,
+    temperature: float,
+    *,
+    multiply: bool = False,
+    zero: str = "first",
+    stable: bool = True,
+    power: float = 1.0,
+) -> np.ndarray:
     """Right as it stands; each option is a mistake."""
     if temperature == 0 and zero == "first":
         return np.eye(len(logits))[int(np.argmax(logits))]
@@ -79,14 +114,25 @@ def divides_the_probabilities(logits: np.ndarray, temperature: float) -> np.ndar
     return probs / (temperature or 1)
 
 
-# --- 07.4 ----------------------------------------------------------------------------------------------------------
+# --- 07.4 -----------------------------------------------------------------------------------------
 
 
-def nucleus(probs: np.ndarray, p: float, *, renormalize: bool = True, one_more: bool = False, short: bool = False,
-            sorted_out: bool = False, all_ties: bool = False, later_first: bool = False,
-            by_threshold: bool = False) -> np.ndarray:
+def nucleus(
+    probs: np.ndarray,
+    p: float,
+    *,
+    renormalize: bool = True,
+    one_more: bool = False,
+    short: bool = False,
+    sorted_out: bool = False,
+    all_ties: bool = False,
+    later_first: bool = False,
+    by_threshold: bool = False,
+) -> np.ndarray:
     """Right as it stands; each option is a mistake."""
-    order = sorted(range(len(probs)), key=lambda token: (-probs[token], -token if later_first else token))
+    order = sorted(
+        range(len(probs)), key=lambda token: (-probs[token], -token if later_first else token)
+    )
     kept: list[int] = []
     for token in order:
         have = sum(probs[other] for other in kept)
@@ -110,7 +156,7 @@ def first_ones_as_they_come(probs: np.ndarray, p: float) -> np.ndarray:
     return kept / kept.sum()
 
 
-# --- 07.5 ----------------------------------------------------------------------------------------------------------
+# --- 07.5 -----------------------------------------------------------------------------------------
 
 LogProbs = Sequence[Sequence[float]]
 
@@ -135,11 +181,15 @@ def one_over_mean_probability(texts: LogProbs) -> float:
     return float(1 / np.mean(np.exp(flat(texts))))
 
 
-# --- 07.6 ----------------------------------------------------------------------------------------------------------
+# --- 07.6 -----------------------------------------------------------------------------------------
 
-TASKS = {"finish a half-typed sentence": "causal", "restore a word under an ink blot": "masked",
-         "sort reviews into good and bad": "masked", "answer in a chat, word by word": "causal",
-         "find the odd word in a finished sentence": "masked"}
+TASKS = {
+    "finish a half-typed sentence": "causal",
+    "restore a word under an ink blot": "masked",
+    "sort reviews into good and bad": "masked",
+    "answer in a chat, word by word": "causal",
+    "find the odd word in a finished sentence": "masked",
+}
 
 
 def with_option(right: Callable[..., Any], **mistake: Any) -> Callable[..., Any]:
@@ -147,26 +197,91 @@ def with_option(right: Callable[..., Any], **mistake: Any) -> Callable[..., Any]
 
 
 WRONG: dict[str, list[Any]] = {
-    "1": [*(with_option(prefix_mask, **mistake) for mistake in (
-        {"turned": True}, {"strict": True}, {"inclusive": True}, {"only_prefix_rows": True, "strict": True},
-        {"padding": "none"}, {"padding": "rows"}, {"padding": "both"}, {"first_only": True}, {"numbers": True})),
-        prefix_sees_only_itself_backwards, lambda *args: prefix_mask(*args)[:, None]],
-    "2": [*(with_option(causal_loss, **mistake) for mistake in (
-        {"shift": 0}, {"shift": 2}, {"by_id": True}, {"padded": True}, {"row_mask": True}, {"by_text": True},
-        {"stable": False}, {"total": True}, {"sign": -1.0}, {"log": np.log2}, {"divide_by_all": True},
-        {"shift_by": np.mean}, {"shift_by": lambda rows, **of_a_row: np.max(rows)}))],
-    "3": [*(with_option(warm, **mistake) for mistake in (
-        {"multiply": True}, {"zero": "shared"}, {"zero": "last"}, {"zero": "none"}, {"stable": False},
-        {"power": 2.0})), divides_the_probabilities],
-    "4": [*(with_option(nucleus, **mistake) for mistake in (
-        {"renormalize": False}, {"one_more": True}, {"short": True}, {"sorted_out": True}, {"all_ties": True},
-        {"later_first": True}, {"by_threshold": True})), first_ones_as_they_come],
-    "5": [by_product, mean_of_texts, mean_of_mean_losses, one_over_mean_probability,
-          lambda texts: float(-np.mean(flat(texts))), lambda texts: float(2 ** -np.mean(flat(texts))),
-          lambda texts: float(np.exp(np.mean(flat(texts)))), lambda texts: float(np.exp(-np.sum(flat(texts))))],
-    "6": [dict.fromkeys(TASKS, "causal"), dict.fromkeys(TASKS, "masked"),
-          TASKS | {"sort reviews into good and bad": "causal"}, TASKS | {"restore a word under an ink blot": "BERT"},
-          [*TASKS.values()], {"causal": 2, "masked": 3}],
+    "1": [
+        *(
+            with_option(prefix_mask, **mistake)
+            for mistake in (
+                {"turned": True},
+                {"strict": True},
+                {"inclusive": True},
+                {"only_prefix_rows": True, "strict": True},
+                {"padding": "none"},
+                {"padding": "rows"},
+                {"padding": "both"},
+                {"first_only": True},
+                {"numbers": True},
+            )
+        ),
+        prefix_sees_only_itself_backwards,
+        lambda *args: prefix_mask(*args)[:, None],
+    ],
+    "2": [
+        *(
+            with_option(causal_loss, **mistake)
+            for mistake in (
+                {"shift": 0},
+                {"shift": 2},
+                {"by_id": True},
+                {"padded": True},
+                {"row_mask": True},
+                {"by_text": True},
+                {"stable": False},
+                {"total": True},
+                {"sign": -1.0},
+                {"log": np.log2},
+                {"divide_by_all": True},
+                {"shift_by": np.mean},
+                {"shift_by": lambda rows, **of_a_row: np.max(rows)},
+            )
+        )
+    ],
+    "3": [
+        *(
+            with_option(warm, **mistake)
+            for mistake in (
+                {"multiply": True},
+                {"zero": "shared"},
+                {"zero": "last"},
+                {"zero": "none"},
+                {"stable": False},
+                {"power": 2.0},
+            )
+        ),
+        divides_the_probabilities,
+    ],
+    "4": [
+        *(
+            with_option(nucleus, **mistake)
+            for mistake in (
+                {"renormalize": False},
+                {"one_more": True},
+                {"short": True},
+                {"sorted_out": True},
+                {"all_ties": True},
+                {"later_first": True},
+                {"by_threshold": True},
+            )
+        ),
+        first_ones_as_they_come,
+    ],
+    "5": [
+        by_product,
+        mean_of_texts,
+        mean_of_mean_losses,
+        one_over_mean_probability,
+        lambda texts: float(-np.mean(flat(texts))),
+        lambda texts: float(2 ** -np.mean(flat(texts))),
+        lambda texts: float(np.exp(np.mean(flat(texts)))),
+        lambda texts: float(np.exp(-np.sum(flat(texts)))),
+    ],
+    "6": [
+        dict.fromkeys(TASKS, "causal"),
+        dict.fromkeys(TASKS, "masked"),
+        TASKS | {"sort reviews into good and bad": "causal"},
+        TASKS | {"restore a word under an ink blot": "BERT"},
+        [*TASKS.values()],
+        {"causal": 2, "masked": 3},
+    ],
 }
 GIVEAWAYS = {
     "1": ("np.tril", "<=", "|"),
