@@ -64,8 +64,10 @@ notebooks: export COURSE_PROGRESS_FILE =
 notebooks: setup ## run all notebooks and store their outputs
 	$(VENV_PYTHON) scripts/run_notebooks.py $(ARGS)
 
-lint: setup ## ruff over code and notebooks, and the badges
+lint: setup ## ruff over code and notebooks (layout and rules), their first cells, and the badges
+	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) scripts/first_cells.py --check
 	$(VENV_PYTHON) scripts/badges.py --check
 
 lock: ## pin one version of everything within pyproject.toml's ranges (ARGS=--upgrade: the newest)

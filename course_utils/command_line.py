@@ -8,7 +8,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,11 @@ def _variable(option: str) -> str:
     return option.strip("-").replace("-", "_").upper()
 
 
+def _read_config(kind: type, options: Mapping[str, Any]) -> Any:
+    """A configuration from the options of the same names."""
+    return kind.from_dict({setting.name: options[setting.name] for setting in fields(kind)})
+
+
 def run(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
@@ -114,27 +119,23 @@ def run(
     job: Callable[..., dict[str, Any] | None],
     summary: Callable[[dict[str, Any] | None, Path], str],
 ) -> int:
-    """Read the arguments, do the job, print its summary; the exit status: 0, 1 for a failure told
-    in one line, 130 when interrupted. job: called with the two configurations, the folder, and
-    resume, stop_after and command.
+    """Read the arguments, do the job, print its summary.
+
+    Returns the exit status: 0, 1 for a failure told in one line, 130 when interrupted. `job` is
+    called with the two configurations, the folder, and resume, stop_after, progress and command.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = vars(parser.parse_args(arguments))
     try:
-        configs = [
-            kind.from_dict({setting.name: options[setting.name] for setting in fields(kind)})  # type: ignore
-            for kind in (task, recipe)
-        ]
+        configs = [_read_config(kind, options) for kind in (task, recipe)]
     except ValueError as error:
         parser.error(str(error))
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # read when torch loads; busy waiting stalls shared cores
+    # Read when torch loads; busy waiting would stall shared cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     name, output_dir = parser.prog.rpartition(".")[2], options["output_dir"]
     if "torch" not in sys.modules and is_first_process():
-        print(
-            f"{name}: loading PyTorch ...", file=sys.stderr, flush=True
-        )  # it takes some seconds, on a cold disk more
+        # It takes some seconds, on a cold disk more.
+        print(f"{name}: loading PyTorch ...", file=sys.stderr, flush=True)
     try:
         with log_on_stderr():
             result = job(

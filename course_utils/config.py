@@ -19,14 +19,10 @@ FROM_1: Bound = ("be at least 1", lambda value: value >= 1)
 FROM_0: Bound = ("not be negative", lambda value: value >= 0)
 FINITE: Bound = ("be finite and not negative", lambda value: 0 <= value < math.inf)
 BELOW_1: Bound = ("lie in [0, 1)", lambda value: 0 <= value < 1)
-SEED: Bound = (
-    "lie in [0, 2**32)",
-    lambda value: 0 <= value < 2**32,
-)  # what NumPy and scikit-learn take
-THREADS: Bound = (
-    "lie between 0 and 1024",
-    lambda value: 0 <= value <= 1024,
-)  # 10,000 would freeze the machine
+# What NumPy and scikit-learn take.
+SEED: Bound = ("lie in [0, 2**32)", lambda value: 0 <= value < 2**32)
+# 10,000 would freeze the machine.
+THREADS: Bound = ("lie between 0 and 1024", lambda value: 0 <= value <= 1024)
 ANYTHING: Bound = ("be anything", lambda value: True)
 
 
@@ -81,7 +77,7 @@ class BertConfig(_Settings):
     hidden_size: int = _setting(768, "width of each token's vector", FROM_1)
     num_hidden_layers: int = _setting(12, "encoder layers, one above the other", FROM_1)
     num_attention_heads: int = _setting(
-        12, "heads a layer; they share the hidden_size evenly", FROM_1
+        12, "heads per layer; they share the hidden_size evenly", FROM_1
     )
     intermediate_size: int = _setting(
         3072, "width of the feed-forward layer, usually 4 * hidden_size", FROM_1
@@ -127,16 +123,16 @@ class TrainConfig(_Settings):
         2.0, "passes over the training data; a fraction stops within a pass", ABOVE_0
     )
     batch_size: int = _setting(
-        32, "examples an update, over all processes and accumulated micro-batches", FROM_1
+        32, "examples per update, over all processes and accumulated micro-batches", FROM_1
     )
     gradient_accumulation_steps: int = _setting(
-        1, "micro-batches an update, on each process", FROM_1
+        1, "micro-batches per update, on each process", FROM_1
     )
     learning_rate: float = _setting(1e-4, "the peak, reached at the end of the warm-up", ABOVE_0)
     layer_learning_rate_decay: float = _setting(
-        1.0, "factor a layer, from the top down; 1 = the same rate everywhere"
+        1.0, "factor per layer, from the top down; 1 = the same rate everywhere"
     )
-    weight_decay: float = _setting(0.01, "AdamW's, a step; none on biases and LayerNorm", FROM_0)
+    weight_decay: float = _setting(0.01, "AdamW's, per step; none on biases and LayerNorm", FROM_0)
     num_warmup_steps: float = _setting(0.1, "updates; below 1, a share of all updates", FINITE)
     max_grad_norm: float = _setting(
         1.0, "gradients are scaled down to this norm; 0 = never", FROM_0
@@ -145,12 +141,12 @@ class TrainConfig(_Settings):
     adam_beta2: float = _setting(0.999, "memory of the squared gradient", BELOW_1)
     adam_epsilon: float = _setting(1e-8, "added to the root of the squared gradient", ABOVE_0)
     average_decay: float = _setting(
-        0.0, "moving average of the weights, its decay an update; 0 = the last weights", BELOW_1
+        0.0, "moving average of the weights, its decay per update; 0 = the last weights", BELOW_1
     )
     seed: int = _setting(0, "of the batches' order and of dropout, in [0, 2**32)", SEED)
     length_grouping: bool = _setting(True, "batches of similar length, so that little is padded")
     precision: str = _setting("auto", "'auto' (measured), 'fp32', 'bf16' or 'fp16'")
-    num_threads: int = _setting(0, "CPU threads a process; 0 = measured", THREADS)
+    num_threads: int = _setting(0, "CPU threads per process; 0 = measured", THREADS)
     eval_steps: int = _setting(0, "updates between evaluations; 0 = after each epoch", FROM_0)
     early_stopping_patience: int = _setting(
         0, "evaluations without a gain before stopping; 0 = never", FROM_0
@@ -210,7 +206,7 @@ class ClassificationConfig(_Settings):
     """
 
     dataset: str = _setting(
-        "course", "'course' (the reviews that come with it) or 'imdb' (the real ones)"
+        "course", "a data set that data/registry.py names, such as 'course' or 'imdb'"
     )
     checkpoint: str = _setting(
         "course-bert",
@@ -260,7 +256,7 @@ class PretrainConfig(_Settings):
     """
 
     dataset: str = _setting(
-        "course", "'course' (the reviews that come with it) or 'imdb' (the real ones)"
+        "course", "a data set that data/registry.py names, such as 'course' or 'imdb'"
     )
     objective: str = _setting(
         "mlm", "'mlm' (masked tokens), 'mlm+nsp' (and the next sentence) or 'clm' (a GPT's)"
@@ -272,7 +268,7 @@ class PretrainConfig(_Settings):
     vocab_size: int = _setting(8192, "tokens of a new vocabulary, at most")
     hidden_size: int = _setting(256, "width of each token's vector")
     num_hidden_layers: int = _setting(4, "encoder layers")
-    num_attention_heads: int = _setting(4, "heads a layer")
+    num_attention_heads: int = _setting(4, "heads per layer")
     intermediate_size: int = _setting(1024, "width of the feed-forward layer")
     max_position_embeddings: int = _setting(
         512, "longest sequence that the model can ever read, in tokens"
@@ -314,13 +310,8 @@ class PretrainConfig(_Settings):
 
     def bert(self, vocab_size: int) -> BertConfig:
         """The shape of the model with a vocabulary of this size."""
-        shared = {field.name for field in fields(BertConfig)} & {
-            field.name for field in fields(self)
-        }
-        return BertConfig(
-            **{
-                **{name: getattr(self, name) for name in shared},
-                "vocab_size": vocab_size,
-                "attention_probs_dropout_prob": 0.0,
-            }
-        )
+        own = {field.name for field in fields(self)}
+        shared = own & {field.name for field in fields(BertConfig)}
+        settings = {name: getattr(self, name) for name in shared}
+        settings |= {"vocab_size": vocab_size, "attention_probs_dropout_prob": 0.0}
+        return BertConfig(**settings)

@@ -18,9 +18,11 @@ from course_utils.config import ClassificationConfig, TrainConfig
 
 EPILOG = """examples:
   python -m course_utils.finetune --max-length 128 --learning-rate 3e-4
-  python -m course_utils.finetune --dataset imdb --max-length 512 --learning-rate 3e-4 --output-dir runs/course_bert
-  python -m course_utils.finetune --dataset imdb --checkpoint bert-base-uncased --max-length 512 --learning-rate 3e-5
-  torchrun --standalone --nproc-per-node 2 -m course_utils.finetune --dataset imdb --max-length 512 --learning-rate 3e-4
+  python -m course_utils.finetune --dataset imdb --max-length 512 --learning-rate 3e-4
+  python -m course_utils.finetune --dataset imdb --max-length 512 --learning-rate 3e-5 \\
+      --checkpoint bert-base-uncased --output-dir runs/bert_base
+  torchrun --standalone --nproc-per-node 2 -m course_utils.finetune --dataset imdb \\
+      --max-length 512 --learning-rate 3e-4
 """
 
 
@@ -35,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _job(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
-    from course_utils.tasks.classification import (
-        finetune,
-    )  # only now: --help should not wait for torch
+    # Only now: --help should not wait for torch.
+    from course_utils.tasks.classification import finetune
 
     return finetune(*args, **kwargs)
 

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from course_utils.tasks.classification import (
+        label_names,
         load_classifier,
         predict_probabilities,
         trained_cut,
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         probabilities = predict_probabilities(
             tokenizer, model, texts, **trained_cut(options.checkpoint)
         )
+        names = label_names(model)
         for text, row in zip(texts, probabilities, strict=True):
-            print(f"{model.config.id2label[int(row.argmax())]}  {row.max():.3f}  {_shown(text)}")
+            print(f"{names[int(row.argmax())]}  {row.max():.3f}  {_shown(text)}")
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:

@@ -18,7 +18,8 @@ from course_utils.config import PretrainConfig, TrainConfig
 
 EPILOG = """examples:
   python -m course_utils.pretrain --num-train-epochs 1 --learning-rate 1e-3 --batch-size 64
-  python -m course_utils.pretrain --dataset imdb --num-train-epochs 4 --learning-rate 1e-3 --output-dir runs/pretrained
+  python -m course_utils.pretrain --dataset imdb --num-train-epochs 4 --learning-rate 1e-3 \\
+      --output-dir runs/pretrained
 """
 
 
@@ -31,9 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _job(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
-    from course_utils.tasks.pretraining import (
-        pretrain,
-    )  # only now: --help should not wait for torch
+    # Only now: --help should not wait for torch.
+    from course_utils.tasks.pretraining import pretrain
 
     return pretrain(*args, **kwargs)
 

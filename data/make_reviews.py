@@ -182,10 +182,16 @@ def save(reviews: Iterable[Review], path: Path) -> None:
     half = path.with_name(path.name + ".part")
     try:
         pq.write_table(
-            to_table(reviews), half, compression="zstd", compression_level=COMPRESSION_LEVEL,
-            use_dictionary=["phenomenon"], row_group_size=1 << 20, data_page_size=1 << 24,
-            write_statistics=False, write_page_checksum=True,
-        )  # fmt: skip
+            to_table(reviews),
+            half,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            use_dictionary=["phenomenon"],
+            row_group_size=1 << 20,
+            data_page_size=1 << 24,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
         os.replace(half, path)
     finally:
         half.unlink(missing_ok=True)

@@ -23,9 +23,10 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 TARGET = Path(__file__).resolve().parents[1] / "course_utils" / "text" / "unicode_tables.py"
 OLDEST = (3, 11)
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-HEADER = '''"""Unicode as the Rust `tokenizers` library sees it. From scripts/make_unicode_tables.py.
+HEADER = '''"""Unicode as the Rust `tokenizers` see it; made by scripts/make_unicode_tables.py.
 
-Each table lists code points in hexadecimal, single or as ranges, so that it reads the same under every Python.
+Each table lists code points in hexadecimal, single or as ranges, so that it reads the same under
+every Python.
 """
 '''
 COMMENTS = {

@@ -1,5 +1,6 @@
-"""Ship a finished pre-training run as the course's own checkpoint: python
-scripts/ship_course_bert.py RUN_FOLDER
+"""Ship a finished pre-training run as the course's own checkpoint.
+
+    python scripts/ship_course_bert.py RUN_FOLDER
 
 The run must have started from the weights that are shipped now (or from none: then it is stage 1,
 and the former stages go). Its model and vocabulary go to data/checkpoints/course-bert, its record
@@ -105,7 +106,8 @@ def ship(run: Path, folder: Path = FOLDER, record: Path = RECORD) -> list[dict[s
 
 def main() -> int:
     """Ship the run named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument(
         "run", type=Path, help="the --output-dir of a finished course_utils.pretrain"
     )

@@ -2,13 +2,11 @@
 
 make work calls this; run it again after each "git pull". Git ignores work/, so your changes never
 stop a pull. Standard library only. Nothing is ever deleted, and nothing that you wrote is
-overwritten:
-  a notebook that is not in work/            is copied (delete your copy to start that notebook
-                                             over)
-  one that you have not written in           is replaced by the course's new version
-  one that you have written in               stays; a new version of the course's is put beside it,
-                                             as NN_topic.new.ipynb, once; delete that file when you
-                                             have read it
+overwritten. A notebook that
+- is not in work/ is copied (delete your copy to start that notebook over);
+- you have not written in is replaced by the course's new version;
+- you have written in stays. A new version of the course's is put beside it once, as
+  NN_topic.new.ipynb; delete that file when you have read it.
 
 "Written in" means the text of the cells: code, prose and pasted pictures. Running a notebook and
 saving it changes outputs and numbers only. Such a copy keeps its outputs as long as the course's
@@ -25,22 +23,24 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORD = (
-    ".origin.json"  # in work/: {path of a copy within work/: {"file": sha256, "cells": sha256}}
-)
+# In work/: {path of a copy within work/: {"file": sha256, "cells": sha256}}
+RECORD = ".origin.json"
 
-ADDED, UPDATED, UNCHANGED, YOURS, BESIDE, WAITING, BLOCKED = (
-    "added",
-    "updated",
-    "unchanged",
-    "yours",
-    "beside",
-    "waiting",
-    "blocked",
-)
+
+class Outcome(Enum):
+    """What becomes of one notebook."""
+
+    ADDED = "it was not in work/"
+    UPDATED = "the copy is replaced by the course's new version"
+    UNCHANGED = "the copy is the course's version"
+    YOURS = "the copy stays, with what was written in it"
+    BESIDE = "the copy stays, and the course's new version is put beside it"
+    WAITING = "the copy stays, and the course's new version already lies beside it"
+    BLOCKED = "the copy stays, and a file with changes lies where the new version should"
 
 
 class WorkError(Exception):
@@ -49,9 +49,7 @@ class WorkError(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a notebook, known by two hashes: of the whole file,
-    and of what its cells say.
-    """
+    """One version of a notebook, known by two hashes: of the file, and of what its cells say."""
 
     file: str
     cells: str
@@ -70,27 +68,25 @@ class Version:
         return cls(hashlib.sha256(content).hexdigest(), hashlib.sha256(text).hexdigest())
 
     def wrote(self, content: bytes) -> bool:
-        """Whether somebody has written in this version since: `content` says
-        something else in its cells.
-        """
+        """Whether the learner has written in this version: the cells of `content` differ."""
         if hashlib.sha256(content).hexdigest() == self.file:
             return False
         try:
             return Version.of(content).cells != self.cells
         except ValueError:
-            return True  # half-saved, or edited by hand: that is somebody's, too
+            return True  # half-saved, or edited by hand: that is the learner's, too
 
 
 @dataclass(frozen=True)
 class Step:
     """What is to be done with one file of work/.
 
-    name: its path within work/; outcome: one of the words above; content: what to write, None if
+    name: its path within work/; outcome: what becomes of it; content: what to write, None if
     nothing; version: what to remember, None to leave the record as it is.
     """
 
     name: str
-    outcome: str
+    outcome: Outcome
     content: bytes | None = None
     version: Version | None = None
 
@@ -153,18 +149,22 @@ def plan(name: str, course: bytes, work: Path, record: dict[str, Version]) -> St
         ) from None
     mine, origin = read_copy(work / name), record.get(name)
     if mine is None:
-        return Step(name, ADDED, course, new)
+        return Step(name, Outcome.ADDED, course, new)
     if not new.wrote(mine):
         stale = (
             origin is not None
             and mine != course
             and hashlib.sha256(mine).hexdigest() == origin.file
         )
-        return Step(name, UPDATED, course, new) if stale else Step(name, UNCHANGED, None, new)
+        return (
+            Step(name, Outcome.UPDATED, course, new)
+            if stale
+            else Step(name, Outcome.UNCHANGED, None, new)
+        )
     if origin is not None and not origin.wrote(mine):
-        return Step(name, UPDATED, course, new)
+        return Step(name, Outcome.UPDATED, course, new)
     if origin is not None and origin.cells == new.cells:
-        return Step(name, YOURS)
+        return Step(name, Outcome.YOURS)
     return plan_beside(beside(name), course, new, work, record)
 
 
@@ -182,12 +182,12 @@ def plan_beside(
     there, offered = read_copy(work / name), record.get(name)
     if there is None:
         seen = offered is not None and offered.cells == new.cells
-        return Step(name, YOURS) if seen else Step(name, BESIDE, course, new)
+        return Step(name, Outcome.YOURS) if seen else Step(name, Outcome.BESIDE, course, new)
     if not new.wrote(there):
-        return Step(name, WAITING, None, new)
+        return Step(name, Outcome.WAITING, None, new)
     if offered is not None and not offered.wrote(there):
-        return Step(name, BESIDE, course, new)
-    return Step(name, BLOCKED)
+        return Step(name, Outcome.BESIDE, course, new)
+    return Step(name, Outcome.BLOCKED)
 
 
 def write(file: Path, content: bytes) -> None:
@@ -228,27 +228,24 @@ def save_record(record: dict[str, Version], work: Path) -> None:
 def report(steps: list[Step]) -> list[str]:
     """What was done, in a few lines."""
     count = Counter(step.outcome for step in steps)
-    kept = count[YOURS] + count[BESIDE] + count[WAITING] + count[BLOCKED]
-    parts = [
-        f"{number} {words}"
-        for number, words in (
-            (count[ADDED], "added"),
-            (count[UPDATED], "replaced by the course's new version"),
-            (count[UNCHANGED], "unchanged"),
-            (kept, "kept, with what you have written"),
-        )
-        if number
-    ]
+    stayed = (Outcome.YOURS, Outcome.BESIDE, Outcome.WAITING, Outcome.BLOCKED)
+    numbers = {
+        "added": count[Outcome.ADDED],
+        "replaced by the course's new version": count[Outcome.UPDATED],
+        "unchanged": count[Outcome.UNCHANGED],
+        "kept, with what you have written": sum(count[outcome] for outcome in stayed),
+    }
+    parts = [f"{number} {words}" for words, number in numbers.items() if number]
     lines = [f"work/: {', '.join(parts)}."]
     for step in steps:
-        if step.outcome == BESIDE:
+        if step.outcome == Outcome.BESIDE:
             lines.append(
                 f"The course has a new version of a notebook of yours: work/{step.name}. Delete it "
                 "when you have taken over what you want."
             )
-        elif step.outcome == WAITING:
+        elif step.outcome == Outcome.WAITING:
             lines.append(f"Still there, with the course's new version: work/{step.name}.")
-        elif step.outcome == BLOCKED:
+        elif step.outcome == Outcome.BLOCKED:
             lines.append(
                 f"The course has a new version, but work/{step.name} is in its way and has changes "
                 "of yours. Rename or delete that file, and run this again."
@@ -288,14 +285,8 @@ def main() -> int:
     except WorkError as error:
         print(f"{error}.", file=sys.stderr)
         return 1
-    print(
-        "\n".join(
-            [
-                *lines,
-                "make lab opens work/00_start_here.ipynb. After a git pull, run make work again.",
-            ]
-        )
-    )
+    lines.append("make lab opens work/00_start_here.ipynb. After a git pull, run make work again.")
+    print("\n".join(lines))
     return 0
 
 

@@ -28,7 +28,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from course_utils import files, finetune, models
 from course_utils.config import TrainConfig
 from course_utils.data import collate, registry
-from course_utils.training import FitResult, fit, saved_state
+from course_utils.training import FitResult, Objective, fit, saved_state
 
 SHAPE = {
     "vocab_size": 40,
@@ -59,6 +59,12 @@ def tiny_model(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return kind(BertConfig(**shape))
+
+
+def publish(folder: Path, model: nn.Module, tokenizer: Any) -> None:
+    """A checkpoint as others publish it: a model and a tokenizer of `transformers`, saved by it."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def tiny_features(
@@ -134,14 +140,13 @@ def tiny_fit(
     """fit with the tiny model's own parts where nothing else is said;
     torch's number of threads is put back.
     """
+    named = {"loss": "compute_loss", "collate": "collate"}
+    named |= {"evaluate": "evaluate", "best_metric": "best_metric"}
+    parts = {"compute_loss": compute_loss, "collate": collate, **options}
+    chosen = {field: parts.pop(name) for field, name in named.items() if name in parts}
     threads = torch.get_num_threads()
     try:
-        return fit(
-            model,
-            features,
-            config or tiny_config(),
-            **{"compute_loss": compute_loss, "collate": collate, **options},
-        )
+        return fit(model, features, config or tiny_config(), Objective(**chosen), **parts)
     finally:
         torch.set_num_threads(threads)
 

@@ -1,6 +1,7 @@
 """A read-only stand-in for the Hugging Face Hub on 127.0.0.1 (standard library only).
 
-    python tests/loopback_hub.py --root DIR [--port 0] [--log FILE] [--seed N] [--fault KIND:RATE[@REGEX] ...]
+    python tests/loopback_hub.py --root DIR [--port 0] [--log FILE] [--seed N]
+        [--fault KIND:RATE[@REGEX] ...]
     export HF_ENDPOINT=http://127.0.0.1:PORT        # the URL is the first line on stdout
 
 DIR/models/OWNER/NAME/... and DIR/datasets/OWNER/NAME/... are served as repositories that have one
@@ -35,6 +36,7 @@ import struct
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -150,6 +152,47 @@ class Repo:
         return [e for e in inside if recursive or e["path"].count("/") == prefix.count("/")]
 
 
+@dataclass(frozen=True)
+class Target:
+    """What the path of a request asks for."""
+
+    kind: str
+    """Either "models" or "datasets"."""
+    repo_id: str
+    """OWNER/NAME, or a bare NAME."""
+    operation: str | None
+    """Either "resolve" (a file), one of OPS, or None: the repository itself."""
+    revision: str | None
+    """The branch or commit; None where the path names none."""
+    path: str
+    """The file or folder inside the repository; "" for its root."""
+    id_start: int
+    """Where the repository's id starts in the request's path, in characters."""
+    id_stop: int
+    """Where it ends."""
+
+
+def parse_target(path: str) -> Target | None:
+    """Take a request's path (without its query) apart; None if it is no address of a repository."""
+    if match := RESOLVE.fullmatch(path):
+        kind, operation = match[1] or "models", "resolve"
+        revision, inside = match[3], match[4]
+    elif match := API.fullmatch(path.rstrip("/")):
+        kind, operation = match[1], match[3]
+        revision, inside = match[4], match[5] or ""
+    else:
+        return None
+    return Target(
+        kind=kind,
+        repo_id=unquote(match[2]),
+        operation=operation,
+        revision=unquote(revision) if revision else None,
+        path=unquote(inside).strip("/"),
+        id_start=match.start(2),
+        id_stop=match.end(2),
+    )
+
+
 class Faults:
     def __init__(self, specs, seed):
         self.seed, self.seen, self.lock, self.rules = (
@@ -217,64 +260,77 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = handle_request
 
-    def route(self):
+    def route(self) -> None:
+        """Answer a request that no fault has answered already."""
         url = urlsplit(self.path)
-        query = {k: v[-1].lower() for k, v in parse_qs(url.query).items()}
-        if match := RESOLVE.fullmatch(url.path):
-            kind, repo_id, op, revision, path = (
-                match[1] or "models",
-                match[2],
-                "resolve",
-                match[3],
-                match[4],
-            )
-        elif match := API.fullmatch(url.path.rstrip("/")):
-            kind, repo_id, op, revision, path = match.groups()
-        else:  # xet tokens, dataset viewer, whoami, ...: this Hub has none of them
-            return self.missing("Sorry, we can't find the page you are looking for.")
-        repo = self.server.repos.get((kind, unquote(repo_id)))
-        if not repo:
-            full = [
-                r.id
-                for r in self.server.repos.values()
-                if r.kind == kind and r.folder.name == unquote(repo_id)
-            ]
-            if len(full) == 1:
-                target = self.path[: match.start(2)] + quote(full[0]) + self.path[match.end(2) :]
-                return self.send(307, {"message": f"Moved to {full[0]}"}, {"Location": target})
-            return self.missing("Repository not found", "RepoNotFound")
-        revision, path = revision and unquote(revision), unquote(path or "").strip("/")
-        if not repo.has_revision(revision):
-            return self.missing("Invalid rev id", "RevisionNotFound")
-        commit, expand = {"X-Repo-Commit": repo.sha}, query.get("expand") == "true"
-        if op == "resolve":
-            if path not in repo.files:  # also refuses every path that leaves the repository
-                return self.missing("Entry not found", "EntryNotFound", commit)
-            self.send_repo_file(repo, repo.files[path])
-        elif op == "tree":
-            if path and path not in repo.dirs:
-                return self.missing("Path not found at this revision", "EntryNotFound", commit)
-            self.send(
-                200, repo.listing(repo.tree(path, query.get("recursive") == "true"), expand), commit
-            )
-        elif op == "paths-info":
-            form = json.loads(self.body) if self.body[:1] == b"{" else parse_qs(self.body.decode())
-            known = [
-                repo.files.get(p.strip("/")) or repo.dirs.get(p.strip("/"))
-                for p in form.get("paths", [])
-            ]
-            expand = expand or str(form.get("expand")).lower() in ("true", "['true']")
-            self.send(200, repo.listing(filter(None, known), expand), commit)
-        elif op == "commits":
-            self.send(
-                200,
-                [{"id": repo.sha, "title": "loopback", "message": "", "date": DATE, "authors": []}],
-            )
-        elif op == "refs":
+        query = {name: values[-1].lower() for name, values in parse_qs(url.query).items()}
+        target = parse_target(url.path)
+        if target is None:  # xet tokens, dataset viewer, whoami, ...: this Hub has none of them
+            self.missing("Sorry, we can't find the page you are looking for.")
+            return
+        repo = self.server.repos.get((target.kind, target.repo_id))
+        if repo is None:
+            self.send_full_name(target)
+        elif not repo.has_revision(target.revision):
+            self.missing("Invalid rev id", "RevisionNotFound")
+        elif target.operation == "resolve":
+            self.answer_resolve(repo, target.path)
+        elif target.operation == "tree":
+            self.answer_tree(repo, target.path, query)
+        elif target.operation == "paths-info":
+            self.answer_paths_info(repo, query)
+        elif target.operation == "commits":
+            commit = {"id": repo.sha, "title": "loopback", "message": "", "date": DATE}
+            self.send(200, [{**commit, "authors": []}])
+        elif target.operation == "refs":
             main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repo.sha}
             self.send(200, {"branches": [main], "converts": [], "tags": []})
         else:
-            self.send(200, repo.info(query.get("blobs") == "true"), commit)
+            self.send(200, repo.info(query.get("blobs") == "true"), {"X-Repo-Commit": repo.sha})
+
+    def send_full_name(self, target: Target) -> None:
+        """Redirect NAME to OWNER/NAME if exactly one repository has that name; else 404."""
+        named = [
+            repo.id
+            for repo in self.server.repos.values()
+            if repo.kind == target.kind and repo.folder.name == target.repo_id
+        ]
+        if len(named) != 1:
+            self.missing("Repository not found", "RepoNotFound")
+            return
+        before, after = self.path[: target.id_start], self.path[target.id_stop :]
+        location = before + quote(named[0]) + after
+        self.send(307, {"message": f"Moved to {named[0]}"}, {"Location": location})
+
+    def answer_resolve(self, repo: Repo, path: str) -> None:
+        """Send one file."""
+        if path in repo.files:  # this also refuses every path that leaves the repository
+            self.send_repo_file(repo, repo.files[path])
+        else:
+            self.missing("Entry not found", "EntryNotFound", {"X-Repo-Commit": repo.sha})
+
+    def answer_tree(self, repo: Repo, path: str, query: dict[str, str]) -> None:
+        """List what a folder contains, with everything below it if the query says so."""
+        commit = {"X-Repo-Commit": repo.sha}
+        if path and path not in repo.dirs:
+            self.missing("Path not found at this revision", "EntryNotFound", commit)
+            return
+        entries = repo.tree(path, query.get("recursive") == "true")
+        self.send(200, repo.listing(entries, query.get("expand") == "true"), commit)
+
+    def answer_paths_info(self, repo: Repo, query: dict[str, str]) -> None:
+        """Describe the files and folders that the request's body names; skip unknown ones."""
+        is_json = self.body[:1] == b"{"
+        form = json.loads(self.body) if is_json else parse_qs(self.body.decode())
+        known = []
+        for path in form.get("paths", []):
+            name = path.strip("/")
+            entry = repo.files.get(name) or repo.dirs.get(name)
+            if entry:
+                known.append(entry)
+        in_form = str(form.get("expand")).lower() in ("true", "['true']")
+        expand = in_form or query.get("expand") == "true"
+        self.send(200, repo.listing(known, expand), {"X-Repo-Commit": repo.sha})
 
     def missing(self, message, code=None, headers=()):
         code = {"X-Error-Code": code} if code else {}

@@ -92,28 +92,40 @@ class FakeMachine:
         if "-m venv" in words:
             put(self.packages, "pip", "26.3")
         elif "--requirement" in words:
-            for line in (self.root / "requirements.lock").read_text().splitlines():
-                name, _, version = line.rstrip(" \\").partition("==")
-                if version and not list(
-                    self.packages.glob(f"{name.replace('-', '_')}-{version}.dist-info")
-                ):
-                    put(self.packages, name, version)
+            self.install_lock()
         elif "--torch-backend" in words:
-            build = self.uv_builds.get(words.split("--torch-backend ")[1].split()[0])
-            if build is None:
-                said = "Using Python 3.11\nerror: Request failed\n  cause: no address"
-                raise subprocess.CalledProcessError(2, words, stderr=said)
-            if "--dry-run" not in words:
-                put(self.packages, "torch", build)
+            self.install_by_uv(words)
         elif "--dry-run" in words:
-            plan = [{"metadata": {"name": name}} for name in self.pip_brings]
-            Path(command[command.index("--report") + 1]).write_text(json.dumps({"install": plan}))
+            self.plan(Path(command[command.index("--report") + 1]))
         elif "pip install torch" in words:
             put(self.packages, "torch", self.pip_build)
         elif "uninstall" in words:
             take(self.packages, "torch")
         elif "--editable" in words:
             put(self.packages, "words-to-bert", "0.1.0")
+
+    def install_lock(self) -> None:
+        """Install what the lock pins and site-packages lacks."""
+        for line in (self.root / "requirements.lock").read_text().splitlines():
+            name, _, version = line.rstrip(" \\").partition("==")
+            if not version:
+                continue
+            if not list(self.packages.glob(f"{name.replace('-', '_')}-{version}.dist-info")):
+                put(self.packages, name, version)
+
+    def install_by_uv(self, words: str) -> None:
+        """Install torch in the build asked for; CalledProcessError if uv's index is not reached."""
+        build = self.uv_builds.get(words.split("--torch-backend ")[1].split()[0])
+        if build is None:
+            said = "Using Python 3.11\nerror: Request failed\n  cause: no address"
+            raise subprocess.CalledProcessError(2, words, stderr=said)
+        if "--dry-run" not in words:
+            put(self.packages, "torch", build)
+
+    def plan(self, report: Path) -> None:
+        """Write down what pip would install."""
+        plan = [{"metadata": {"name": name}} for name in self.pip_brings]
+        report.write_text(json.dumps({"install": plan}))
 
     def set_up(self, torch: str = "") -> list[str]:
         """Set up once; returns what was run."""
@@ -139,7 +151,9 @@ class FakeMachine:
 PYTHON = r"""#!/bin/sh
 root=$(cd "$(dirname "$0")" && pwd); root=${root%/.venv/bin}
 site=$root/.venv/site-packages
-if [ -e "$root/busy" ] && kill -0 "$(cat "$root/busy")" 2>/dev/null; then echo "$*" >> "$root/overlap"; fi
+if [ -e "$root/busy" ] && kill -0 "$(cat "$root/busy")" 2>/dev/null; then
+    echo "$*" >> "$root/overlap"
+fi
 echo $$ > "$root/busy"
 step() {
     echo step >> "$root/steps"
@@ -162,7 +176,10 @@ put() {  # folder, name in the dist-info, version
 }
 for tool in pip uv; do
     case "$*" in
-    "-m $tool "*) if [ ! -e "$site/$tool/__init__.py" ]; then echo "No module named $tool" >&2; exit 1; fi ;;
+    "-m $tool "*)
+        if [ ! -e "$site/$tool/__init__.py" ]; then
+            echo "No module named $tool" >&2; exit 1
+        fi ;;
     esac
 done
 case "$*" in

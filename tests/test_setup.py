@@ -1,18 +1,14 @@
-"""From a fresh clone to a running course: the pins, the commands, the badges,
-and Colab rehearsed.
-"""
+"""From a fresh clone to a running course: the pins, the commands, and how notebooks are stored."""
 
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
-import badges
 import nbformat
 import pytest
 import run_notebooks
@@ -29,7 +25,6 @@ RANGES = {
 }
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PINS = {name.lower(): version for name, version in re.findall(r"(?m)^([\w.-]+)==([\w.]+)", LOCK)}
-NOTEBOOKS = run_notebooks.notebook_paths()
 ON_CONDA = {
     "torch": "pytorch-cpu",
     "matplotlib": "matplotlib-base",
@@ -165,168 +160,21 @@ def test_help_names_every_target() -> None:
     assert set(targets) == set(re.findall(r"(?m)^  make ([a-z]+) ", make_says()))
 
 
-# --- badges ---------------------------------------------------------------------------------------
-
-
-def test_badges_and_colab_parts_are_those_of_pyproject() -> None:
-    assert badges.stale_files(write=False) == [], "run: python scripts/badges.py"
-
-
-def small_course(root: Path) -> Path:
-    """A course of one notebook without badges; returns the notebook's path."""
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, root)
-    cells = [
-        nbformat.v4.new_markdown_cell("# 00 · Start\n\nA promise."),
-        nbformat.v4.new_code_cell("answer = 42"),
+def test_lint_reads_layout_and_rules() -> None:
+    commands = [
+        command.partition(" ")[2] for command in make_says("--dry-run", "lint").splitlines()
     ]
-    path = root / "notebooks" / "00_start_here.ipynb"
-    path.parent.mkdir()
-    run_notebooks.write_notebook(nbformat.v4.new_notebook(cells=cells), path)
-    return path
+    assert {"-m ruff format --check .", "-m ruff check ."} <= set(commands)
 
 
-def test_a_new_address_reaches_every_file(tmp_path: Path) -> None:
-    path = small_course(tmp_path)
-    badges.stale_files(tmp_path, write=True)
-    assert badges.stale_files(tmp_path, write=False) == []
-    settings = (
-        (tmp_path / "pyproject.toml")
-        .read_text()
-        .replace(badges.repository(), "https://github.com/me/mine")
-    )
-    (tmp_path / "pyproject.toml").write_text(settings)
-    assert badges.stale_files(tmp_path, write=True) == [path, tmp_path / "README.md"]
-    assert badges.stale_files(tmp_path, write=False) == []
-    title, setup = run_notebooks.read_notebook(path).cells
-    assert (
-        "https://colab.research.google.com/github/me/mine/blob/main/notebooks/00_start_here.ipynb"
-        in title.source
-    )
-    assert "git clone -q --depth 1 https://github.com/me/mine" in setup.source
-    assert setup.source.endswith("answer = 42")
-    assert title.source.endswith("A promise.")
-
-
-@pytest.mark.parametrize(
-    "url", ["http://github.com/a/b", "https://github.com/a", 'https://github.com/a/b"; rm']
-)
-def test_an_address_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
-    (tmp_path / "pyproject.toml").write_text(f"[project.urls]\nRepository = '{url}'\n")
-    with pytest.raises(ValueError, match=r"must be https://github\.com/OWNER/NAME"):
-        badges.repository(tmp_path)
-
-
-# --- Colab, rehearsed -----------------------------------------------------------------------------
-
-PARTS = {path.relative_to(ROOT).as_posix(): path for path in NOTEBOOKS}
-ON_COLAB_RUN = """
-import os, sys, types
-sys.modules["google.colab"] = types.ModuleType("google.colab")
-part = open(sys.argv[1], encoding="utf-8").read()
-for _ in range(2):  # a learner runs a cell twice
-    exec(part, {})
-    print(os.getcwd())
-import course_utils
-print(course_utils.__file__)
-"""
-
-
-@pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The course as it stands, in a git repository of its own."""
-    folder = tmp_path_factory.mktemp("remote") / "course"
-    unwanted = shutil.ignore_patterns(
-        ".git", ".venv", "runs", "build", "*.egg-info", "__pycache__", ".*_cache"
-    )
-    shutil.copytree(ROOT, folder, ignore=unwanted)
-    (folder / "notebooks" / "solutions").mkdir(parents=True, exist_ok=True)
-    (folder / "notebooks" / "solutions" / "xx_any.ipynb").touch()
-    identity = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@example.org"]
-    for command in (
-        ["init", "--quiet"],
-        ["add", "--all"],
-        ["commit", "--quiet", "--message", "all"],
-    ):
-        subprocess.run(["git", *identity, *command], cwd=folder, check=True)
-    return folder
-
-
-def rehearse(part: str, folder: Path, remote: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Colab part in `folder` as /content, with `remote` behind the address;
-    pip may not be called.
-
-    Python runs without site-packages, so that nothing but the clone can be what is imported.
-    """
-    tools, script = folder.parent / "tools", folder.parent / "part.py"
-    tools.mkdir(exist_ok=True)
-    folder.mkdir(exist_ok=True)
-    for name in ("pip", "pip3", "uv", "conda"):
-        (tools / name).write_text(f"#!/bin/sh\ntouch '{tools}/called'\n")
-        (tools / name).chmod(0o755)
-    script.write_text(part, encoding="utf-8")
-    redirect = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.file://{remote}.insteadOf",
-        "GIT_CONFIG_VALUE_0": badges.repository(),
-        "GIT_TERMINAL_PROMPT": "0",
-        "HOME": str(tools),
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-    }
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", ON_COLAB_RUN, str(script)],
-        cwd=folder,
-        text=True,
-        capture_output=True,
-        env=redirect,
-    )
-    assert not (tools / "called").exists(), "something was installed"
-    return done
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Colab is Linux")
-@pytest.mark.parametrize(
-    "name", [*PARTS, "notebooks/xx_any.ipynb", "notebooks/solutions/xx_any.ipynb"]
-)
-def test_colab_fetches_the_course_and_imports_it(name: str, tmp_path: Path, remote: Path) -> None:
-    part = badges.colab_part(badges.repository(), Path(name).parent.as_posix())
-    if name in PARTS:
-        cells = run_notebooks.read_notebook(PARTS[name]).cells
-        source = next(cell.source for cell in cells if cell.cell_type == "code")
-        part = source[source.index(badges.COLAB_BEGIN) : source.index(badges.COLAB_END)]
-    content = tmp_path / "content"
-    clone = content / "words-to-bert"
-    inside = str(clone / Path(name).parent)
-    for _ in range(2):  # the second time as after a restart: the clone is there
-        done = rehearse(part, content, remote)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines() == [
-            inside,
-            inside,
-            str(clone / "course_utils" / "__init__.py"),
-        ]
-    assert [child.name for child in content.iterdir()] == ["words-to-bert"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Colab is Linux")
-def test_colab_without_a_network_gets_a_clear_error(tmp_path: Path) -> None:
-    part = badges.colab_part(badges.repository(), "notebooks")
-    done = rehearse(part, tmp_path / "content", tmp_path / "nowhere")
-    assert done.returncode == 1
-    assert "RuntimeError: git could not fetch the course" in done.stderr
-
-
-def test_colab_part_does_nothing_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = list(sys.path)
-    exec(badges.colab_part(badges.repository(), "notebooks"), {})
-    assert (Path.cwd(), sys.path) == (tmp_path, path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_colab_part_is_short() -> None:
-    part = badges.colab_part(badges.repository(), "notebooks")
-    assert len(part.splitlines()) <= 8 + 2  # and two markers
+def test_the_limits_of_the_house_are_ruffs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    ruff = settings["tool"]["ruff"]
+    assert ruff["line-length"] == 100
+    assert {"E", "C901", "PLR0913"} <= set(ruff["lint"]["select"])
+    assert ruff["lint"]["mccabe"]["max-complexity"] == 10
+    assert ruff["lint"]["pylint"]["max-args"] == 8
+    assert ruff["lint"]["per-file-ignores"] == {"tests/checks/wrong_*.py": ["PLR0913"]}
 
 
 # --- running notebooks ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -419,79 +420,85 @@ def test_torch_outside_is_found_where_python_finds_it(
         assert setup_torch.outside(ROOT / ".venv", ROOT) == found
 
 
-CUDA, PLAIN, NOTHING = "2.13.0+cu130", "2.13.0", ""
+@dataclass(frozen=True)
+class Case:
+    """One kind of machine, and which torch it should get."""
+
+    system: str
+    gpu: str
+    word: str
+    """What the learner said: TORCH=word."""
+    brought: str
+    """The version that is installed; "" if the set-up refuses."""
+    said: str
+    """A part of what is printed."""
+    uv_index: bool = True
+    """Whether uv reaches its index of torch's builds."""
+    cpu_by_pip: bool = False
+    """Whether plain pip would bring a build without CUDA."""
 
 
-@pytest.mark.parametrize(
-    ("system", "gpu", "word", "reached", "cpu_by_pip", "brought", "said"),
-    [
-        (
-            "linux",
-            "No GPU",
-            "",
-            True,
-            False,
-            "2.13.0+cpu",
-            "No GPU in sight: installing the CPU build",
-        ),
-        (
-            "linux",
-            "No GPU",
-            "",
-            False,
-            True,
-            PLAIN,
-            "cannot be used from here (error: Request failed)",
-        ),
-        ("linux", "No GPU", "", False, False, NOTHING, "about 2.7 GB to download, 5.7 GB on disk"),
-        ("linux", "No GPU", "any", False, False, PLAIN, "TORCH=any: "),
-        ("linux", "NVIDIA GPU", "", True, False, CUDA, "NVIDIA GPU in sight: "),
-        ("linux", "NVIDIA GPU", "", False, False, PLAIN, "the CUDA build"),
-        (
-            "linux",
-            "NVIDIA GPU",
-            "cpu",
-            True,
-            False,
-            "2.13.0+cpu",
-            "TORCH=cpu: installing the CPU build",
-        ),
-        ("linux", "NVIDIA GPU", "cpu", False, False, NOTHING, "make lab TORCH=any"),
-        ("linux", "NVIDIA GPU", "any", True, False, PLAIN, "TORCH=any: "),
-        ("linux", "AMD GPU", "", True, False, CUDA, "AMD GPU in sight: "),
-        ("linux", "AMD GPU", "", False, False, NOTHING, "for an AMD GPU could not be had"),
-        ("darwin", "No GPU", "", True, False, PLAIN, "macOS: installing"),
-        ("darwin", "No GPU", "cpu", True, False, PLAIN, "macOS: installing"),
-        ("win32", "No GPU", "", True, False, PLAIN, "No NVIDIA GPU: installing"),
-        ("win32", "NVIDIA GPU", "", True, False, CUDA, "NVIDIA GPU in sight: "),
-        ("win32", "NVIDIA GPU", "", False, False, PLAIN, "the CPU build"),
-    ],
-)
+CPU_BUILD, CUDA, PLAIN, NOTHING = "2.13.0+cpu", "2.13.0+cu130", "2.13.0", ""
+CASES = {
+    "Linux": Case("linux", "No GPU", "", CPU_BUILD, "No GPU in sight: installing the CPU build"),
+    "Linux, no index, pip has a CPU build": Case(
+        "linux",
+        "No GPU",
+        "",
+        PLAIN,
+        "cannot be used from here (error: Request failed)",
+        uv_index=False,
+        cpu_by_pip=True,
+    ),
+    "Linux, no index": Case(
+        "linux", "No GPU", "", NOTHING, "about 2.7 GB to download, 5.7 GB on disk", uv_index=False
+    ),
+    "Linux, any, no index": Case("linux", "No GPU", "any", PLAIN, "TORCH=any: ", uv_index=False),
+    "Linux, NVIDIA": Case("linux", "NVIDIA GPU", "", CUDA, "NVIDIA GPU in sight: "),
+    "Linux, NVIDIA, no index": Case(
+        "linux", "NVIDIA GPU", "", PLAIN, "the CUDA build", uv_index=False
+    ),
+    "Linux, NVIDIA, cpu": Case(
+        "linux", "NVIDIA GPU", "cpu", CPU_BUILD, "TORCH=cpu: installing the CPU build"
+    ),
+    "Linux, NVIDIA, cpu, no index": Case(
+        "linux", "NVIDIA GPU", "cpu", NOTHING, "make lab TORCH=any", uv_index=False
+    ),
+    "Linux, NVIDIA, any": Case("linux", "NVIDIA GPU", "any", PLAIN, "TORCH=any: "),
+    "Linux, AMD": Case("linux", "AMD GPU", "", CUDA, "AMD GPU in sight: "),
+    "Linux, AMD, no index": Case(
+        "linux", "AMD GPU", "", NOTHING, "for an AMD GPU could not be had", uv_index=False
+    ),
+    "macOS": Case("darwin", "No GPU", "", PLAIN, "macOS: installing"),
+    "macOS, cpu": Case("darwin", "No GPU", "cpu", PLAIN, "macOS: installing"),
+    "Windows": Case("win32", "No GPU", "", PLAIN, "No NVIDIA GPU: installing"),
+    "Windows, NVIDIA": Case("win32", "NVIDIA GPU", "", CUDA, "NVIDIA GPU in sight: "),
+    "Windows, NVIDIA, no index": Case(
+        "win32", "NVIDIA GPU", "", PLAIN, "the CPU build", uv_index=False
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_machine_gets_its_build(
     machine: FakeMachine,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    system: str,
-    gpu: str,
-    word: str,
-    reached: bool,
-    cpu_by_pip: bool,
-    brought: str,
-    said: str,
+    case: Case,
 ) -> None:
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(setup_torch, "WINDOWS", system == "win32")
-    monkeypatch.setattr(setup_torch, "gpu", lambda: gpu)
-    machine.uv_builds = machine.uv_builds if reached else {}
-    machine.pip_brings = ["torch"] if cpu_by_pip else machine.pip_brings
+    monkeypatch.setattr(sys, "platform", case.system)
+    monkeypatch.setattr(setup_torch, "WINDOWS", case.system == "win32")
+    monkeypatch.setattr(setup_torch, "gpu", lambda: case.gpu)
+    machine.uv_builds = machine.uv_builds if case.uv_index else {}
+    machine.pip_brings = ["torch"] if case.cpu_by_pip else machine.pip_brings
     message = ""
     try:
-        machine.set_up(word)
+        machine.set_up(case.word)
     except SystemExit as stop:
         message = str(stop)
-    assert machine.torch() == brought
-    assert said in capsys.readouterr().out + message
-    if brought:
+    assert machine.torch() == case.brought
+    assert case.said in capsys.readouterr().out + message
+    if case.brought:
         assert machine.set_up() == []
     else:  # told to go on, it does, with what is there
         machine.set_up("any")

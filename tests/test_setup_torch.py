@@ -28,11 +28,15 @@ BACKEND = """import pathlib, zipfile
 def build_editable(folder, *_):
     name = "words_to_bert-0.1.0-py3-none-any.whl"
     info = "words_to_bert-0.1.0.dist-info"
+    files = {
+        "course.pth": [str(pathlib.Path.cwd())],
+        f"{info}/METADATA": ["Metadata-Version: 2.1", "Name: words-to-bert", "Version: 0.1.0"],
+        f"{info}/WHEEL": ["Wheel-Version: 1.0", "Root-Is-Purelib: true", "Tag: py3-none-any"],
+    }
+    files[f"{info}/RECORD"] = [f"{path},," for path in [*files, f"{info}/RECORD"]]
     with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as wheel:
-        wheel.writestr("course.pth", str(pathlib.Path.cwd()))
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: words-to-bert\\nVersion: 0.1.0\\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr(f"{info}/RECORD", f"course.pth,,\\n{info}/METADATA,,\\n{info}/WHEEL,,\\n{info}/RECORD,,\\n")
+        for path, lines in files.items():
+            wheel.writestr(path, "".join(f"{line}\\n" for line in lines))
     return name
 """
 # As in the course: for the lock, torch needs what a CPU needs. uv must not believe it for a GPU.

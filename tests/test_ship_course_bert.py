@@ -27,6 +27,15 @@ def test_each_stage_went_on_from_some_other() -> None:
     )
 
 
+def test_help_shows_whole_sentences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ship_course_bert.py", "--help"])
+    with pytest.raises(SystemExit):
+        ship.main()
+    assert ship.__doc__.strip() in capsys.readouterr().out
+
+
 @pytest.fixture
 def places(tmp_path: Path) -> tuple[Path, Path, Path]:
     """A run that went on from what is shipped, the shipped folder and its record, all copies."""

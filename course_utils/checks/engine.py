@@ -12,6 +12,8 @@ import io
 import json
 import linecache
 import os
+import pkgutil
+import re
 import signal
 import sys
 import threading
@@ -23,19 +25,7 @@ from typing import Any
 
 from course_utils.checks.values import WIDTH, same, show
 
-TOPICS = {
-    "00": "start_here",
-    "01": "words_to_vectors",
-    "02": "tokenization",
-    "03": "embeddings",
-    "04": "attention",
-    "05": "bert_math",
-    "06": "pretraining",
-    "07": "bert_gpt_roberta",
-    "08": "finetuning",
-    "09": "imdb",
-    "10": "evaluation",
-}
+PACKAGE = "course_utils.checks"
 
 
 @dataclass(frozen=True)
@@ -89,19 +79,17 @@ class _Wrong(Exception):
     """The rows of a message about a wrong answer: (name, text)."""
 
     def __init__(self, **rows: str) -> None:
-        self.rows = {
-            name: text.encode("utf-8", "backslashreplace").decode(
-                "utf-8"
-            )  # half a surrogate has no bytes
-            for name, text in rows.items()
-            if text
-        }
+        self.rows: dict[str, str] = {}
+        for name, text in rows.items():
+            if text:  # half a surrogate has no bytes: it is written as an escape
+                self.rows[name] = text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class _TooSlow(
-    BaseException
-):  # not an Exception: a learner's "except Exception" must not swallow it
-    """The time of all cases is over."""
+class _TooSlow(BaseException):
+    """The time of all cases is over.
+
+    Not an Exception: a learner's "except Exception" must not swallow it.
+    """
 
 
 # --- one check ------------------------------------------------------------------------------------
@@ -129,13 +117,14 @@ def check(number: str, answer: Any) -> None:
 
 
 def _find(number: str) -> Exercise:
+    known = _check_modules()
     notebook, _, name = str(number).partition(".")
-    if notebook not in TOPICS or not isinstance(number, str):
+    if notebook not in known or not isinstance(number, str):
         raise ValueError(
-            f'exercises have numbers such as "02.3", in quotes, of notebooks {", ".join(TOPICS)}; '
+            f'exercises have numbers such as "02.3", in quotes, of notebooks {", ".join(known)}; '
             f"got {number!r}"
         )
-    exercises = exercises_of(notebook)
+    exercises = _exercises_of(notebook)
     if name not in exercises:
         raise ValueError(
             f"notebook {notebook} has the exercises "
@@ -144,17 +133,26 @@ def _find(number: str) -> Exercise:
     return exercises[name]
 
 
-def exercises_of(notebook: str) -> dict[str, Exercise]:
-    """The exercises of a notebook ("02") by their number within it;
-    none if it has no checks yet.
+def _check_modules() -> dict[str, str]:
+    """The full name of each notebook's check module by the notebook's number, in order:
+    {"05": "course_utils.checks.n05_bert_math"}.
+
+    The names of the files in this folder say it. Nothing is imported to find out, and the folder
+    with the notebooks is not needed.
     """
-    name = f"{__package__}.{TOPICS[notebook]}"
-    try:
-        return importlib.import_module(name).EXERCISES
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return {}
+    folders = importlib.import_module(PACKAGE).__path__
+    found = {}
+    for module in pkgutil.iter_modules(folders):
+        if named := re.fullmatch(r"n(\d\d)_\w+", module.name):
+            found[named[1]] = f"{PACKAGE}.{module.name}"
+    return dict(sorted(found.items()))
+
+
+def _exercises_of(notebook: str) -> dict[str, Exercise]:
+    """The exercises of a notebook ("02") by their number within it.
+    Raises KeyError if no check module has this number.
+    """
+    return importlib.import_module(_check_modules()[notebook]).EXERCISES
 
 
 def _examine(exercise: Exercise, answer: Any) -> str:
@@ -252,9 +250,8 @@ def _examine_case(
     except KeyboardInterrupt:
         raise _Wrong(call=call, got="interrupted") from None
     except (Exception, SystemExit) as error:
-        if (
-            isinstance(error, NotImplementedError) and not error.args
-        ):  # torch raises it too, with a message
+        # torch raises NotImplementedError too, with a message.
+        if isinstance(error, NotImplementedError) and not error.args:
             raise _NotAnswered("replace the line that raises NotImplementedError") from None
         raise _Wrong(
             call=call,
@@ -325,12 +322,9 @@ def _time_limit(seconds: float) -> Iterator[None]:
         not hasattr(signal, "setitimer")
         or threading.current_thread() is not threading.main_thread()
     ):
-        reminder = threading.Timer(
-            min(seconds / 2, 3.0),
-            print,
-            ["(If this does not end: Kernel > Interrupt.)"],
-            {"file": sys.stdout},
-        )  # as it is now: an answer's own prints are caught
+        words = "(If this does not end: Kernel > Interrupt.)"
+        # The stdout of now: what an answer itself prints is caught.
+        reminder = threading.Timer(min(seconds / 2, 3.0), print, [words], {"file": sys.stdout})
         reminder.start()
         try:
             yield
@@ -343,9 +337,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
     former = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(
-            signal.ITIMER_REAL, seconds, 0.1
-        )  # again and again, if a bare "except:" swallowed it
+        # Again and again, every 0.1 seconds, in case a bare "except:" swallowed it.
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -394,12 +387,11 @@ def _call_in_words(exercise: Exercise, answer: Callable[..., Any], case: Case) -
 def progress() -> dict[str, tuple[int, int]]:
     """{notebook: (exercises solved, exercises there are)} of every notebook with exercises."""
     solved = _read_progress()
-    totals = {notebook: exercises_of(notebook) for notebook in TOPICS}
-    return {
-        notebook: (len(solved.get(notebook, set()) & set(exercises)), len(exercises))
-        for notebook, exercises in totals.items()
-        if exercises
-    }
+    totals = {}
+    for notebook in _check_modules():
+        exercises = set(_exercises_of(notebook))
+        totals[notebook] = (len(solved.get(notebook, set()) & exercises), len(exercises))
+    return totals
 
 
 def _progress_file() -> Path:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:  # datasets takes most of a second to import, and batches do without it
-    pass
-
-
-# --- batches --------------------------------------------------------------------------------------
 
 Features = Mapping[str, object]  # one example: "input_ids", maybe "token_type_ids", and "labels"
 
@@ -51,14 +44,23 @@ def cut_text(
     without the two special tokens, for which `max_length` leaves room. Raises ValueError where
     `truncate_ids` does.
     """
-    numbers = truncate_ids(range(-1, len(spans) + 1), max_length, tail_share=tail_share)[1:-1]
-    if len(numbers) == len(spans):
+    # Cut the numbers of the tokens as their ids would be; -1 and the last stand for [CLS], [SEP].
+    with_special = range(-1, len(spans) + 1)
+    kept = truncate_ids(with_special, max_length, tail_share=tail_share)[1:-1]
+    if len(kept) == len(spans):
         return text
-    num_head = next(
-        (place for place, number in enumerate(numbers) if place != number), len(numbers)
-    )
-    head = text[: spans[num_head - 1][1]] if num_head else ""
-    tail = text[spans[numbers[num_head]][0] :] if num_head < len(numbers) else ""
+
+    # The head's tokens are numbered 0, 1, 2, ... without a gap; the tail's go up to the last.
+    num_head = 0
+    while num_head < len(kept) and kept[num_head] == num_head:
+        num_head += 1
+    head, tail = "", ""
+    if num_head > 0:
+        _, head_end = spans[num_head - 1]
+        head = text[:head_end]
+    if num_head < len(kept):
+        tail_start, _ = spans[kept[num_head]]
+        tail = text[tail_start:]
     return f"{head} {tail}".strip()
 
 
@@ -76,25 +78,33 @@ def collate(
     [batch_size, seq_length], and `token_type_ids` and `labels` where the examples have them: labels
     [batch_size] if each is one number, else [batch_size, seq_length], padded with -100 (= ignored).
     """
-    longest = max(len(feature["input_ids"]) for feature in features)
-    seq_length = max(longest, min(limit, -(-longest // multiple_of) * multiple_of))
-
-    def pad(rows: list[Sequence[int]], value: int) -> torch.Tensor:
-        return torch.tensor(
-            [[*row, *[value] * (seq_length - len(row))] for row in rows]
-        )  # [batch, seq]
-
     rows = [feature["input_ids"] for feature in features]
+    longest = max(len(row) for row in rows)
+    rounded_up = -(-longest // multiple_of) * multiple_of
+    seq_length = max(longest, min(limit, rounded_up))
+
+    real = [[1] * len(row) for row in rows]
     batch = {
-        "input_ids": pad(rows, pad_token_id),
-        "attention_mask": pad([[1] * len(row) for row in rows], 0),
+        "input_ids": _pad(rows, seq_length, pad_token_id),  # [batch, seq]
+        "attention_mask": _pad(real, seq_length, 0),  # [batch, seq]
     }
     if "token_type_ids" in features[0]:
-        batch["token_type_ids"] = pad([feature["token_type_ids"] for feature in features], 0)
+        types = [feature["token_type_ids"] for feature in features]
+        batch["token_type_ids"] = _pad(types, seq_length, 0)  # [batch, seq]
     if "labels" in features[0]:
         labels = [feature["labels"] for feature in features]
-        batch["labels"] = torch.tensor(labels) if isinstance(labels[0], int) else pad(labels, -100)
+        one_each = isinstance(labels[0], int)
+        batch["labels"] = torch.tensor(labels) if one_each else _pad(labels, seq_length, -100)
     return batch
+
+
+def _pad(rows: Sequence[Sequence[int]], seq_length: int, value: int) -> torch.Tensor:
+    """Rows filled up with `value`, int64 [num_rows, seq_length]."""
+    padded = []
+    for row in rows:
+        padding = [value] * (seq_length - len(row))
+        padded.append([*row, *padding])
+    return torch.tensor(padded)
 
 
 def make_batches(
@@ -113,12 +123,13 @@ def make_batches(
     order = torch.randperm(len(lengths), generator=generator).tolist()
     if group_by_length:
         stretch = 50 * batch_size
-        order = [
-            index
-            for start in range(0, len(order), stretch)
-            for index in sorted(order[start : start + stretch], key=lambda i: -lengths[i])
-        ]
+        grouped: list[int] = []
+        for start in range(0, len(order), stretch):
+            grouped += sorted(order[start : start + stretch], key=lambda index: -lengths[index])
+        order = grouped
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     if group_by_length:
-        batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+        # Within a stretch the batches now run from long to short: shuffle them.
+        shuffled = torch.randperm(len(batches), generator=generator).tolist()
+        batches = [batches[number] for number in shuffled]
     return batches

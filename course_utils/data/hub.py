@@ -14,6 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,12 +22,12 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import OfflineModeIsEnabled
 from safetensors import SafetensorError, safe_open
 
-from course_utils.files import COURSE_ROOT
+from course_utils.files import COURSE_ROOT, sha256
 
 T = TypeVar("T")
 
 # What a checkpoint needs, and never a pickle (*.bin): weights come as safetensors or not at all.
-CHECKPOINT_FILES = (
+_CHECKPOINT_FILES = (
     "config.json",
     "model.safetensors",
     "tokenizer.json",
@@ -52,7 +53,7 @@ class DataError(RuntimeError):
 # --- retries --------------------------------------------------------------------------------------
 
 
-def with_retries(
+def _with_retries(
     call: Callable[[], T],
     *,
     attempts: int = 4,
@@ -60,7 +61,7 @@ def with_retries(
     max_delay: float = 60.0,
     sleep: Callable[[float], object] = time.sleep,
 ) -> T:
-    """Return `call()`, repeated while it fails in a way that may pass by itself (`is_transient`).
+    """Return `call()`, repeated while it fails in a way that may pass by itself (`_is_transient`).
 
     Waits `first_delay` seconds, then twice as long each time, or what the server asks for in
     Retry-After; never longer than `max_delay`. Raises the last error after `attempts` calls, and
@@ -70,14 +71,14 @@ def with_retries(
         try:
             return call()
         except Exception as error:
-            if attempt == attempts or not is_transient(error):
+            if attempt == attempts or not _is_transient(error):
                 raise
             delay = max(first_delay * 2 ** (attempt - 1), _retry_after(error))
         sleep(min(delay, max_delay))
     raise ValueError(f"attempts must be at least 1, got {attempts}")
 
 
-def is_transient(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Whether an error may pass by itself: a server's 5xx, 408 or 429, a lost,
     slow or truncated connection.
 
@@ -90,9 +91,9 @@ def is_transient(error: BaseException) -> bool:
         status = getattr(getattr(link, "response", None), "status_code", None)
         if status is not None:
             return status in (408, 429) or status >= 500
-        if isinstance(link, (ConnectionError, TimeoutError)) or "Consistency check failed" in str(
-            link
-        ):
+        if isinstance(link, (ConnectionError, TimeoutError)):
+            return True
+        if "Consistency check failed" in str(link):
             return True
         # Each version of the client brings its own HTTP library, and these share no base class but
         # Exception.
@@ -102,6 +103,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, its cause, the cause's cause, and so on."""
     link: BaseException | None = error
     while link is not None:
         yield link
@@ -111,7 +113,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _retry_after(error: BaseException) -> float:
     """Seconds that the server asked to wait, or 0."""
     for link in _chain(error):
-        value = str(getattr(getattr(link, "response", None), "headers", {}).get("Retry-After", ""))
+        response = getattr(link, "response", None)
+        headers = getattr(response, "headers", {})
+        value = str(headers.get("Retry-After", ""))
         if value.isdecimal():
             return float(value)
     return 0.0
@@ -120,9 +124,10 @@ def _retry_after(error: BaseException) -> float:
 # --- downloads ------------------------------------------------------------------------------------
 
 
-def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids every request (the Hub's client reads it when
-    it is first imported).
+def _is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids every request.
+
+    The Hub's client reads the variable when it is first imported.
     """
     return bool(constants.HF_HUB_OFFLINE)
 
@@ -142,22 +147,26 @@ def fetch_checked(
     `check` refuses, by raising DataError, is downloaded afresh once and checked again. Raises
     DataError that ends in `advice`.
     """
+
+    def from_cache() -> Path | None:
+        return _cached(repo_id, repo_type, files)
+
+    def completed() -> Path:
+        return _download(repo_id, repo_type, files, False, advice)
+
+    def afresh() -> Path:
+        return _download(repo_id, repo_type, files, True, advice)
+
     problem: DataError | None = None
-    for force in (
-        [True] if force_download else [None, False, True]
-    ):  # None: look into the cache only
-        folder = (
-            _cached(repo_id, repo_type, files)
-            if force is None
-            else _download(repo_id, repo_type, files, force, advice)
-        )
+    for fetch in (afresh,) if force_download else (from_cache, completed, afresh):
+        folder = fetch()
         if folder is None:
             continue
         try:
             return check(folder)
         except DataError as error:
             problem = error
-        if is_offline():
+        if _is_offline():
             raise DataError(f"{problem} HF_HUB_OFFLINE forbids a new download. {advice}") from None
     raise DataError(f"{problem} A forced download has not healed it. {advice}") from None
 
@@ -177,21 +186,23 @@ def _cached(repo_id: str, repo_type: str, files: Sequence[str]) -> Path | None:
 
 
 def _download(repo_id: str, repo_type: str, files: Sequence[str], force: bool, advice: str) -> Path:
-    if force and is_offline():
+    """The snapshot with all `files`, downloaded where they are missing, or all if `force`."""
+    if force and _is_offline():
         raise DataError(f"HF_HUB_OFFLINE forbids a new download of {repo_id}. {advice}")
+
+    download = partial(
+        snapshot_download,
+        repo_id,
+        repo_type=repo_type,
+        allow_patterns=list(files),
+        force_download=force,
+    )
     try:
         if force:
             _forget_copies(repo_id, repo_type, files)
-        return Path(
-            with_retries(
-                lambda: snapshot_download(
-                    repo_id, repo_type=repo_type, allow_patterns=list(files), force_download=force
-                )
-            )
-        )
-    except (
-        Exception
-    ) as error:  # the client raises what its HTTP library, its cache and the disk raise
+        return Path(_with_retries(download))
+    except Exception as error:
+        # The client raises whatever its HTTP library, its cache and the disk raise.
         raise DataError(f"{_explain(repo_id, repo_type, error)} {advice}") from None
 
 
@@ -199,14 +210,17 @@ def _forget_copies(repo_id: str, repo_type: str, files: Sequence[str]) -> None:
     """Where the cache cannot link (Windows), a forced download would leave the
     old copy in its place.
     """
-    if snapshot := _cached(repo_id, repo_type, files):
-        for file in [
-            file for pattern in files for file in snapshot.glob(pattern) if not file.is_symlink()
-        ]:
-            file.unlink()
+    snapshot = _cached(repo_id, repo_type, files)
+    if snapshot is None:
+        return
+    for pattern in files:
+        for file in list(snapshot.glob(pattern)):
+            if not file.is_symlink():
+                file.unlink()
 
 
 def _explain(repo_id: str, repo_type: str, error: Exception) -> str:
+    """One sentence for a learner: what could not be downloaded, and why."""
     chain = list(_chain(error))
     if any(isinstance(link, OfflineModeIsEnabled) for link in chain):
         return (
@@ -285,7 +299,7 @@ def fetch_checkpoint(name_or_folder: str | Path, *, force_download: bool = False
     return fetch_checked(
         name,
         lambda snapshot: _check_checkpoint(name, snapshot),
-        files=CHECKPOINT_FILES,
+        files=_CHECKPOINT_FILES,
         advice="Check the name and the network and run again, or pass a local folder with "
         "config.json and model.safetensors.",
         force_download=force_download,
@@ -297,7 +311,7 @@ def _check_checkpoint(name: str, snapshot: Path) -> Path:
         if not (snapshot / file).is_file():
             raise DataError(f"{name} has no {file} in {snapshot}.")
     check_safetensors(snapshot / "model.safetensors")
-    if damaged := find_damaged(name, snapshot):
+    if damaged := _find_damaged(name, snapshot):
         raise DataError(
             f"{name}: damaged in {snapshot}, by the Hub's own hash: {', '.join(damaged)}."
         )
@@ -317,9 +331,8 @@ def check_safetensors(file: Path) -> None:
                 raise ValueError("a header longer than the file")
             header = json.loads(stream.read(header_size))
         tensors = [value for key, value in header.items() if key != "__metadata__"]
-        expected = (
-            8 + header_size + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
-        )
+        ends = [tensor["data_offsets"][1] for tensor in tensors]
+        expected = 8 + header_size + max(ends, default=0)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{file} ({size:,} bytes) is no safetensors file: {error}.") from None
     if size != expected:
@@ -333,32 +346,29 @@ def check_safetensors(file: Path) -> None:
         raise DataError(f"{file} is damaged: {error}.") from None
 
 
-def find_damaged(repo_id: str, snapshot: Path) -> list[str]:
+def _find_damaged(repo_id: str, snapshot: Path) -> list[str]:
     """Names of the files in a cached snapshot whose bytes differ from the Hub's hash of them.
 
     The cache stores each file under the hash that the Hub announced for it (sha256 for large files,
-    git's sha1 for small ones), and the snapshot links there, so no request is needed. Without links
-    (Windows), the Hub is asked; while it cannot be reached, nothing is known to be damaged.
+    git's sha1 for small ones), and the snapshot links there, so no request is needed, which the
+    client's own `verify_repo_checksums` makes each time. Where the cache has no links (Windows),
+    the client asks the Hub; while it cannot be reached, nothing is known to be damaged.
     """
-    files = [file for file in sorted(snapshot.iterdir()) if file.name in CHECKPOINT_FILES]
-    expected = {file: _announced_hash(file) for file in files}
-    if all(expected.values()):
-        return [
-            file.name for file, value in expected.items() if _file_hash(file, len(value)) != value
-        ]
-    if is_offline():
+    files = [file for file in sorted(snapshot.iterdir()) if file.name in _CHECKPOINT_FILES]
+    announced = {file: _announced_hash(file) for file in files}
+    if all(announced.values()):
+        return [file.name for file in files if not _has_hash(file, announced[file])]
+    if _is_offline():
         return []
+    verify = partial(HfApi().verify_repo_checksums, repo_id, revision=snapshot.name)
     try:
-        found = with_retries(
-            lambda: HfApi().verify_repo_checksums(repo_id, revision=snapshot.name), attempts=2
-        )
+        found = _with_retries(verify, attempts=2)
     except Exception as error:
-        if is_transient(error):
+        if _is_transient(error):
             return []
         raise
-    return [
-        mismatch["path"] for mismatch in found.mismatches if mismatch["path"] in CHECKPOINT_FILES
-    ]
+    damaged = [mismatch["path"] for mismatch in found.mismatches]
+    return [path for path in damaged if path in _CHECKPOINT_FILES]
 
 
 def _announced_hash(file: Path) -> str:
@@ -369,12 +379,9 @@ def _announced_hash(file: Path) -> str:
     return name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else ""
 
 
-def _file_hash(file: Path, num_digits: int) -> str:
-    """sha256 (64 digits), or git's sha1 of a blob (40 digits)."""
-    digest = (
-        hashlib.sha256() if num_digits == 64 else hashlib.sha1(b"blob %d\0" % file.stat().st_size)
-    )
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _has_hash(file: Path, announced: str) -> bool:
+    """Whether a file has that sha256 (64 digits) or, as git hashes a blob, sha1 (40 digits)."""
+    if len(announced) == 64:
+        return sha256(file) == announced
+    content = file.read_bytes()  # git's hash is only announced for small files
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == announced

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import chain
 
 import torch
-
-if TYPE_CHECKING:  # datasets takes most of a second to import, and batches do without it
-    pass
-
-
-# --- pre-training ---------------------------------------------------------------------------------
 
 
 def mask_tokens(
@@ -62,23 +56,28 @@ def sentence_pairs(
             f"of {len(documents)}"
         )
 
-    def draw(end: int) -> int:
-        return int(torch.randint(end, (), generator=generator))
-
-    def cut(document: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-        place = 1 + draw(len(document) - 1)
-        first, second = (
-            [token for sentence in part for token in sentence]
-            for part in (document[:place], document[place:])
-        )
-        return first, second
-
     pairs = []
     for number, document in enumerate(usable):
-        first, second = cut(document)
-        label = draw(2)
+        first, second = _cut(document, generator)
+        label = _draw(2, generator)
         if label:
-            other = (number + 1 + draw(len(usable) - 1)) % len(usable)  # any document but this one
-            second = cut(usable[other])[1]
+            step = 1 + _draw(len(usable) - 1, generator)  # to any document but this one
+            other = usable[(number + step) % len(usable)]
+            _, second = _cut(other, generator)
         pairs.append((first, second, label))
     return pairs
+
+
+def _draw(end: int, generator: torch.Generator) -> int:
+    """A random whole number from 0 to `end` - 1."""
+    return int(torch.randint(end, (), generator=generator))
+
+
+def _cut(
+    document: Sequence[Sequence[int]], generator: torch.Generator
+) -> tuple[list[int], list[int]]:
+    """The ids of the sentences before and after a random cut, neither part without a sentence."""
+    place = 1 + _draw(len(document) - 1, generator)
+    before = list(chain.from_iterable(document[:place]))
+    after = list(chain.from_iterable(document[place:]))
+    return before, after

@@ -1,7 +1,6 @@
-"""Predictions, metrics with intervals, comparing, calibration, behaviour,
-and the baseline to beat.
-"""
+"""Predictions, metrics with intervals, comparing, calibration, behaviour, and the baseline."""
 
+from course_utils.evaluation import behaviour, calibration
 from course_utils.evaluation.baselines import tfidf_baseline, tfidf_classifier, tfidf_logits
 from course_utils.evaluation.comparing import mcnemar, paired_bootstrap
 from course_utils.evaluation.metrics import (
@@ -18,7 +17,9 @@ __all__ = [
     "Evaluation",
     "accuracy_by",
     "answer_key",
+    "behaviour",
     "bootstrap_interval",
+    "calibration",
     "evaluate",
     "mcnemar",
     "paired_bootstrap",

@@ -11,16 +11,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from course_utils.evaluation.metrics import Evaluation, score
 
-# --- the baseline ---------------------------------------------------------------------------------
-
 
 def tfidf_classifier(
     texts: Sequence[str], labels: Sequence[int], *, ngram_range: tuple[int, int] = (1, 2)
 ) -> Pipeline:
-    """Logistic regression on TF-IDF weighted n-grams, fitted: scikit-learn's pipeline,
-    which takes lists of texts.
+    """Logistic regression on TF-IDF weighted n-grams: scikit-learn's pipeline, fitted.
 
-    Terms count that occur in two texts, or in one where these are fewer than 1,000. Deterministic.
+    A term must occur in two texts, or in one if there are fewer than 1,000 texts. Deterministic.
     Raises ValueError if the labels are not 0 to num_labels - 1 with an example of each.
     """
     min_df = 2 if len(texts) >= 1000 else 1
@@ -36,8 +33,9 @@ def tfidf_classifier(
 
 
 def tfidf_logits(classifier: Pipeline, texts: Sequence[str]) -> np.ndarray:
-    """Logits of a `tfidf_classifier`, float64 [num_texts, num_labels],
-    of which softmax makes its probabilities.
+    """Logits of a `tfidf_classifier`, float64 [num_texts, num_labels].
+
+    Their softmax gives its probabilities.
     """
     logits = classifier.decision_function(texts)
     if logits.ndim == 1:  # of two labels, scikit-learn gives the log-odds of label 1 alone

@@ -15,9 +15,8 @@ from itertools import product
 
 import numpy as np
 
-Predict = Callable[
-    [Sequence[str]], np.ndarray
-]  # texts to the probability of label 1, float [num_texts]
+# Texts to the probability of label 1, float [num_texts].
+Predict = Callable[[Sequence[str]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,9 @@ def minimum_functionality(predict: Predict, texts: Sequence[str], labels: Sequen
     Raises ValueError for no texts or another number of labels.
     """
     _check_pairs(texts, labels)
-    probabilities = predict(texts)
-    return Outcome(
-        texts, probabilities, probabilities, (probabilities > 0.5) != np.asarray(labels, dtype=bool)
-    )
+    probabilities = predict(texts)  # [num_texts]
+    failed = (probabilities > 0.5) != np.asarray(labels, dtype=bool)
+    return Outcome(texts, before=probabilities, after=probabilities, failed=failed)
 
 
 def invariance(predict: Predict, texts: Sequence[str], changed: Sequence[str]) -> Outcome:
@@ -57,8 +55,8 @@ def invariance(predict: Predict, texts: Sequence[str], changed: Sequence[str]) -
     Raises ValueError for no texts or another number of changed ones.
     """
     _check_pairs(texts, changed)
-    before, after = np.split(predict([*texts, *changed]), 2)
-    return Outcome(changed, before, after, (before > 0.5) != (after > 0.5))
+    before, after = np.split(predict([*texts, *changed]), 2)  # [num_texts] each
+    return Outcome(changed, before, after, failed=(before > 0.5) != (after > 0.5))
 
 
 def direction(
@@ -69,16 +67,16 @@ def direction(
     rises: bool,
     tolerance: float = 0.0,
 ) -> Outcome:
-    """A case fails if the change does not move the probability of label 1 up (`rises`)
-    or down (not `rises`).
+    """A case fails if the change does not move the probability of label 1 the right way.
 
-    tolerance: how far it may move the wrong way and still pass; with 0 it must move the right way.
-    Raises ValueError for no texts or another number of changed ones.
+    rises: whether the right way is up. tolerance: how far the probability may move the wrong way
+    and still pass; with 0 it must move the right way. Raises ValueError for no texts or another
+    number of changed ones.
     """
     _check_pairs(texts, changed)
-    before, after = np.split(predict([*texts, *changed]), 2)
-    moved = (after - before) * (1 if rises else -1)
-    return Outcome(changed, before, after, moved <= -tolerance)
+    before, after = np.split(predict([*texts, *changed]), 2)  # [num_texts] each
+    moved = after - before if rises else before - after
+    return Outcome(changed, before, after, failed=moved <= -tolerance)
 
 
 def _check_pairs(texts: Sequence[str], others: Sequence[object]) -> None:
@@ -89,15 +87,16 @@ def _check_pairs(texts: Sequence[str], others: Sequence[object]) -> None:
 
 
 def fill(template: str, **slots: Sequence[str]) -> list[str]:
-    """Every text that a template makes, the last slot changing fastest: fill("{a}
-    film", a=("Good", "Bad")).
+    """Every text that a template makes, the last slot changing fastest.
 
-    Raises KeyError for a slot of the template without words.
+    fill("{a} film", a=("Good", "Bad")) gives "Good film" and "Bad film". Raises KeyError for a slot
+    of the template without words.
     """
-    return [
-        template.format(**dict(zip(slots, words, strict=True)))
-        for words in product(*slots.values())
-    ]
+    texts = []
+    for words in product(*slots.values()):
+        filled = dict(zip(slots, words, strict=True))
+        texts.append(template.format(**filled))
+    return texts
 
 
 def swap_letters(text: str, *, seed: int) -> str:
@@ -106,12 +105,10 @@ def swap_letters(text: str, *, seed: int) -> str:
     The word has four letters or more, its first and last letter stay, and the two differ; a text
     without such a word stays as it is. The choice depends on the seed and the text alone.
     """
-    places = [
-        place
-        for word in re.finditer(r"[^\W\d_]{4,}", text)
-        for place in range(word.start() + 1, word.end() - 2)
-        if text[place] != text[place + 1]
-    ]
+    places = []
+    for word in re.finditer(r"[^\W\d_]{4,}", text):
+        middle = range(word.start() + 1, word.end() - 2)
+        places += [place for place in middle if text[place] != text[place + 1]]
     if not places:
         return text
     place = random.Random(f"{seed}:{text}").choice(places)

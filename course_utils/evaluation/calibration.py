@@ -1,6 +1,4 @@
-"""Does a model know how sure it may be? Reliability, its error,
-and the one number that mends it.
-"""
+"""Does a model know how sure it may be? Reliability, its error, and the temperature."""
 
 from __future__ import annotations
 
@@ -8,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize, special
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Predictions sorted into bins by their confidence;
-    one entry a bin that holds any, in rising order.
+    """Predictions sorted into bins by their confidence.
+
+    One entry for each bin that holds any predictions, in rising order.
 
     confidence: mean probability of the predicted label, float64 [num_bins]. accuracy: share that
     was right, float64 [num_bins]. counts: predictions in the bin, int64 [num_bins].
@@ -55,29 +55,28 @@ def reliability(
             f"the least, got shapes {list(probabilities.shape)} and {list(labels.shape)}, "
             f"{num_bins} bins"
         )
-    confidence, correct = (
-        probabilities.max(axis=1),
-        probabilities.argmax(axis=1) == labels,
-    )  # [num_examples] each
+    confidence = probabilities.max(axis=1)  # [num_examples]
+    correct = probabilities.argmax(axis=1) == labels  # [num_examples]
+
     edges = np.linspace(0, 1, num_bins + 1)
-    places = np.searchsorted(edges[1:-1], confidence)  # [num_examples]: the bin of each
-    counts = np.bincount(places, minlength=num_bins)
-    sums = [
-        np.bincount(places, weights=values, minlength=num_bins) for values in (confidence, correct)
-    ]
+    bins = np.searchsorted(edges[1:-1], confidence)  # [num_examples]: the bin of each
+    counts = np.bincount(bins, minlength=num_bins)
+    confidence_sums = np.bincount(bins, weights=confidence, minlength=num_bins)
+    correct_sums = np.bincount(bins, weights=correct, minlength=num_bins)
+
     filled = counts > 0
     return Reliability(
-        sums[0][filled] / counts[filled], sums[1][filled] / counts[filled], counts[filled]
+        confidence=confidence_sums[filled] / counts[filled],
+        accuracy=correct_sums[filled] / counts[filled],
+        counts=counts[filled],
     )
 
 
 def fit_temperature(logits: np.ndarray, labels: Sequence[int] | np.ndarray) -> float:
-    """The T above 0 for which the probabilities softmax(logits / T) have the
-    lowest mean cross-entropy.
+    """The T above 0 for which softmax(logits / T) has the lowest mean cross-entropy.
 
     logits: float [num_examples, num_labels]; labels: int [num_examples]. Above 1 the model was too
-    sure, below 1 not sure enough. No prediction changes (Guo et al., 2017, section 4.2). Accurate
-    to a millionth.
+    sure, below 1 not sure enough. No prediction changes (Guo et al., 2017, section 4.2).
     Raises ValueError for other shapes or kinds, and where there is no such T: all predictions right
     (surer would always be better), or no better than chance (a coin would be better).
     """
@@ -98,12 +97,13 @@ def fit_temperature(logits: np.ndarray, labels: Sequence[int] | np.ndarray) -> f
     true_logits = logits[np.arange(len(labels)), labels]  # [num_examples]
 
     def slope(sharpness: float) -> float:
-        """Of the mean cross-entropy by 1 / T: what the model expects its logits to be,
-        minus those of the labels.
+        """The derivative of the mean cross-entropy by sharpness = 1 / T.
+
+        It is what the model expects its logits to be, minus the logits of the labels.
         """
-        scaled = sharpness * (logits - logits.max(axis=1, keepdims=True))
-        probs = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
-        return float(np.mean((probs * logits).sum(axis=1) - true_logits))
+        probs = special.softmax(sharpness * logits, axis=1)  # [num_examples, num_labels]
+        expected_logits = (probs * logits).sum(axis=1)  # [num_examples]
+        return float(np.mean(expected_logits - true_logits))
 
     if slope(0.0) >= 0:
         raise ValueError(
@@ -114,21 +114,14 @@ def fit_temperature(logits: np.ndarray, labels: Sequence[int] | np.ndarray) -> f
             f"all {len(labels):,} predictions are right: no temperature is best, "
             "take harder examples"
         )
-    low, high = 0.0, 1.0
+
+    # The cross-entropy is convex in 1 / T, so its slope rises, and is 0 in one place.
+    high = 1.0
     while slope(high) < 0:
-        low, high = high, 2 * high
-    while (
-        high - low > 1e-7 * high
-    ):  # the slope rises with 1 / T (the cross-entropy is convex): it is 0 in one place
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 2 / (low + high)
+        high *= 2
+    return 1 / optimize.brentq(slope, 0.0, high, xtol=1e-15, rtol=1e-12)
 
 
 def with_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities softmax(logits / temperature), float64,
-    of the shape of the logits [num_examples, num_labels].
-    """
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    """Probabilities softmax(logits / temperature), float64 [num_examples, num_labels]."""
+    return special.softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)

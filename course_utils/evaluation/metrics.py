@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
+from scipy import special
 from sklearn import metrics
 from torch import nn
 
@@ -98,18 +98,15 @@ def score(
     logits that are not finite.
     """
     labels, logits = _check_labels(labels, logits)
-    log_probs = (
-        torch.from_numpy(logits.astype(np.float64)).log_softmax(-1).numpy()
-    )  # [num_examples, num_labels]
-    predictions, num_labels = logits.argmax(axis=1), logits.shape[1]
+    num_labels = logits.shape[1]
+    log_probs = special.log_softmax(logits.astype(np.float64), axis=1)  # [num_examples, num_labels]
+    true_log_probs = log_probs[np.arange(len(labels)), labels]  # [num_examples]
+    predictions = logits.argmax(axis=1)  # [num_examples]
+    correct = predictions == labels  # [num_examples]
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         labels, predictions, average="binary" if num_labels == 2 else "macro", zero_division=0
     )
     confusion = metrics.confusion_matrix(labels, predictions, labels=range(num_labels))
-    correct, true_log_probs = (
-        predictions == labels,
-        log_probs[np.arange(len(labels)), labels],
-    )  # [num_examples]
     return Evaluation(
         accuracy=float(correct.mean()),
         precision=float(precision),
@@ -171,14 +168,15 @@ def bootstrap_interval(
     few examples.
     """
     check_bootstrap(len(correct), num_resamples, confidence)
-    # Each of n draws with replacement is right with probability mean(correct): their sum is exactly
-    # binomial.
+    # Each of n draws with replacement is right with probability mean(correct), so the number of
+    # right ones is exactly binomial.
     draws = np.random.default_rng(seed).binomial(len(correct), np.mean(correct), size=num_resamples)
     low, high = np.quantile(draws / len(correct), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
 def check_bootstrap(num_examples: int, num_resamples: int, confidence: float) -> None:
+    """Raise ValueError for numbers from which no interval can be made."""
     if not num_examples or num_resamples < 1 or not 0 < confidence < 1:
         raise ValueError(
             "expected one example, one resample and a confidence between 0 and 1 at the least, got "
@@ -189,7 +187,7 @@ def check_bootstrap(num_examples: int, num_resamples: int, confidence: float) ->
 def accuracy_by(groups: Sequence[str], evaluation: Evaluation) -> dict[str, tuple[float, int]]:
     """{name: (accuracy, number of examples)} of each group, in the order of their names.
 
-    groups: one name an example, such as the phenomenon of each review; another number of them
+    groups: one name for each example, such as the phenomenon of each review; another number of them
     raises ValueError.
     """
     if len(groups) != evaluation.num_examples:
@@ -197,8 +195,10 @@ def accuracy_by(groups: Sequence[str], evaluation: Evaluation) -> dict[str, tupl
             f"expected one group for each of {evaluation.num_examples:,} examples, "
             f"got {len(groups):,}"
         )
-    names, correct = np.asarray(list(groups)), evaluation.labels == evaluation.predictions
-    return {
-        str(name): (float(correct[names == name].mean()), int((names == name).sum()))
-        for name in np.unique(names)
-    }
+    names = np.asarray(list(groups))  # [num_examples]
+    correct = evaluation.labels == evaluation.predictions  # [num_examples]
+    found = {}
+    for name in np.unique(names):
+        in_group = names == name  # [num_examples]
+        found[str(name)] = (float(correct[in_group].mean()), int(in_group.sum()))
+    return found

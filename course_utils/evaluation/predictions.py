@@ -15,12 +15,15 @@ from tqdm.auto import tqdm
 
 from course_utils.data import Features
 
-# --- answers of a model to the texts of a notebook ------------------------------------------------
+Collate = Callable[[Sequence[Features]], dict[str, torch.Tensor]]
+
+# --- answers that are stored ----------------------------------------------------------------------
 
 
 def answer_key(text: str, max_length: int) -> str:
-    """By what the answer to a text is stored that was cut to max_length tokens: the
-    beginning of a hash of both.
+    """The key under which the answer to a text is stored, if it was cut to max_length tokens.
+
+    It is the beginning of a hash of both.
     """
     return hashlib.sha256(f"{max_length} {text}".encode()).hexdigest()[:16]
 
@@ -29,18 +32,22 @@ def stored_logits(
     answers: Mapping[str, Sequence[float]], texts: Sequence[str], max_length: int
 ) -> np.ndarray:
     """The stored logits of `texts`, float64 [num_texts, num_labels].
+
     Raises KeyError for a text that was not asked.
     """
+    rows = []
     for text in texts:
-        if answer_key(text, max_length) not in answers:
+        key = answer_key(text, max_length)
+        if key not in answers:
             raise KeyError(
                 f"no answer is stored for {text!r:.80} at {max_length} tokens; to ask a text of "
                 "your own, train the model in this notebook"
             )
-    return np.array([answers[answer_key(text, max_length)] for text in texts], dtype=float)
+        rows.append(answers[key])
+    return np.array(rows, dtype=float)
 
 
-Collate = Callable[[Sequence[Features]], dict[str, torch.Tensor]]
+# --- answers that are computed --------------------------------------------------------------------
 
 
 def predict_logits(
@@ -70,19 +77,19 @@ def predict_logits(
     # once.
     order = sorted(range(len(features)), key=lambda index: -len(features[index]["input_ids"]))
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    modes = [
-        (module, module.training) for module in model.modules()
-    ]  # a frozen part may stay in eval mode
+
+    # Each module gets back its own mode: a frozen part may have been in eval mode all along.
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         parts = _predict_batches(model, features, batches, collate, accelerator, progress)
     finally:
         for module, mode in modes:
             module.training = mode
-    logits = np.empty(
-        (len(features), parts[0][1].shape[1]), dtype=np.float32
-    )  # [num_examples, num_labels]
-    for indices, rows in parts:
+
+    _, first_rows = parts[0]
+    logits = np.empty((len(features), first_rows.shape[1]), dtype=np.float32)
+    for indices, rows in parts:  # rows: [batch_size, num_labels]
         logits[indices] = rows
     check_finite(logits)
     return logits
@@ -98,19 +105,20 @@ def _predict_batches(
     accelerator: Accelerator | None,
     progress: bool,
 ) -> list[tuple[list[int], np.ndarray]]:
-    """(indices, logits) of every batch; process r of several computes batches r::world,
-    and gets those of all.
+    """(indices, logits) of every batch.
+
+    Of several processes, number `rank` computes every num_processes-th batch, and all get all.
     """
-    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    rank = accelerator.process_index if accelerator else 0
+    num_processes = accelerator.num_processes if accelerator else 1
     if isinstance(model, nn.parallel.DistributedDataParallel):
-        model = (
-            model.module
-        )  # the wrapper would wait for the other processes, which may have a batch less
+        # The wrapper would wait for the other processes, which may have one batch less.
+        model = model.module
     device = next(model.parameters()).device
     autocast = accelerator.autocast if accelerator else nullcontext
     parts = []
     for indices in tqdm(
-        batches[rank::world], desc="predict", unit="batch", disable=not progress or rank > 0
+        batches[rank::num_processes], desc="predict", unit="batch", disable=not progress or rank > 0
     ):
         batch = collate([features[index] for index in indices])
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
@@ -118,14 +126,15 @@ def _predict_batches(
             logits = model(**inputs).logits
         if logits.ndim != 2 or len(logits) != len(indices):
             raise ValueError(
-                f"expected logits of shape [{len(indices)}, num_labels], one row an example, got "
+                f"expected logits of shape [{len(indices)}, num_labels], one row per example, got "
                 f"{list(logits.shape)}; is the model a sequence classifier?"
             )
         parts.append((indices, logits.float().cpu().numpy()))
-    return gather_object(parts) if world > 1 else parts
+    return gather_object(parts) if num_processes > 1 else parts
 
 
 def check_finite(logits: np.ndarray) -> None:
+    """Raise FloatingPointError that names the first row of the logits with NaN or infinity."""
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         raise FloatingPointError(

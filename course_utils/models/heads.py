@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -14,6 +15,13 @@ from course_utils.models.bert import Attention, BertModel, init_weights
 @dataclass(frozen=True)
 class ClassifierOutput:
     """logits: [batch_size, num_labels]."""
+
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class CausalOutput:
+    """logits: [batch_size, seq_length, vocab_size], each row about the next token."""
 
     logits: Tensor
 
@@ -39,9 +47,8 @@ class MaskedLanguageModelHead(nn.Module):
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
         self.apply(lambda module: init_weights(module, config))
-        self.decoder.weight = (
-            token_embeddings.weight
-        )  # tied: one table to read words by and to guess them with
+        # Tied: words are read and guessed by one and the same table.
+        self.decoder.weight = token_embeddings.weight
 
     def forward(self, vectors: Tensor) -> Tensor:
         return self.decoder(self.layer_norm(functional.gelu(self.dense(vectors))))
@@ -69,20 +76,39 @@ class BertForPreTraining(nn.Module):
         None: everywhere.
         """
         body = self.bert(input_ids, attention_mask, token_type_ids)
-        vectors = (
-            body.sequence_output if chosen is None else body.sequence_output[chosen]
-        )  # [chosen, hidden]
+        vectors = body.sequence_output  # [batch, seq, hidden]
+        if chosen is not None:
+            vectors = vectors[chosen]  # [num_chosen, hidden]
         return PreTrainingOutput(self.mlm(vectors), self.nsp(body.pooled_output))
 
 
 class BertForSequenceClassification(nn.Module):
-    """The body with dropout and one linear layer on the pooled output; see `ClassifierOutput`."""
+    """The body with dropout and one linear layer on the pooled output; see `ClassifierOutput`.
+
+    num_labels: rows of the head; not needed where label_names says it.
+    label_names: what the labels 0, 1, ... are called; by default LABEL_0, LABEL_1, ...
+    Raises ValueError where these two disagree, or name no label.
+    """
 
     def __init__(
-        self, config: BertConfig, num_labels: int = 2, *, attention: Attention = "sdpa"
+        self,
+        config: BertConfig,
+        num_labels: int | None = None,
+        *,
+        label_names: Sequence[str] | None = None,
+        attention: Attention = "sdpa",
     ) -> None:
         super().__init__()
+        if label_names is None:
+            label_names = [f"LABEL_{number}" for number in range(num_labels or 2)]
+        num_labels = num_labels or len(label_names)
+        if num_labels != len(label_names) or not num_labels:
+            raise ValueError(
+                "expected at least one label and a name for each, got "
+                f"num_labels={num_labels} and label_names={list(label_names)}"
+            )
         self.config = config
+        self.label_names = tuple(label_names)
         self.bert = BertModel(config, attention=attention)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
@@ -99,9 +125,9 @@ class BertForSequenceClassification(nn.Module):
 
 
 class BertForCausalLM(nn.Module):
-    """The same body under a causal mask, with the MLM head: logits
-    [batch_size, seq_length, vocab_size], each row about the next token. A GPT, but for the place of
-    its LayerNorms.
+    """The same body under a causal mask, with the MLM head; see `CausalOutput`.
+
+    It is a GPT, but for the place of its LayerNorms.
     """
 
     def __init__(self, config: BertConfig, *, attention: Attention = "sdpa") -> None:
@@ -115,7 +141,7 @@ class BertForCausalLM(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
-    ) -> ClassifierOutput:
-        return ClassifierOutput(
+    ) -> CausalOutput:
+        return CausalOutput(
             self.mlm(self.bert(input_ids, attention_mask, token_type_ids).sequence_output)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from course_utils.config import BertConfig
 from course_utils.files import ensure_writable, read_json, replaced_files, write_json
@@ -20,20 +18,6 @@ from course_utils.models.bert import Attention, BertModel
 from course_utils.models.heads import BertForCausalLM, BertForSequenceClassification
 
 Tensors = dict[str, torch.Tensor]
-
-
-def save_classifier(
-    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    """Write model.safetensors, config and tokenizer into `folder`, each file whole;
-    `transformers` loads the folder.
-    """
-    with replaced_files(folder) as scratch:
-        model.save_pretrained(scratch)
-        try:
-            tokenizer.save_pretrained(scratch)
-        except Exception as error:  # the Rust library tells a full disk by no other kind
-            raise OSError(errno.EIO, str(error)) from error
 
 
 # --- our BERT in transformers' files --------------------------------------------------------------
@@ -60,7 +44,7 @@ _Model = TypeVar("_Model", bound=nn.Module)
 
 
 def their_name(name: str) -> str:
-    """What `transformers` calls the parameter that model.py calls `name`."""
+    """What `transformers` calls the parameter that we call `name`."""
     for ours, theirs in _THEIR_NAMES:
         name = name.replace(ours, theirs)
     return name
@@ -73,48 +57,113 @@ def load_pretrained(
     model_class: type[_Model] = BertModel,
     attention: Attention = "sdpa",
 ) -> _Model:
-    """Read a BERT as `transformers` saves it (config.json and model.safetensors) into our own
-    model, in eval mode.
+    """Our own model with the weights of a folder of `transformers`, in eval mode.
 
+    folder: with config.json and model.safetensors.
+    dtype: of the model, whatever that of the file.
     model_class: BertModel, or a class with a head, whose weights the file must hold too; heads that
-    the class does not have are left out. Raises FileNotFoundError for a missing file, ValueError
-    that names each tensor that is missing, extra (but for the old buffer embeddings.position_ids)
-    or misshapen, and for a config that is no BERT of ours.
+        the class does not have are left out.
+    attention: as for BertModel.
+
+    Raises FileNotFoundError for a missing file, ValueError that names each tensor that is missing,
+    extra (but for the old buffer embeddings.position_ids) or misshapen, and for a config that is no
+    BERT of ours.
     """
     folder = Path(folder).expanduser()
     config = read_config(folder)
-    tensors = _read_weights(folder / "model.safetensors")
-    labels = (
-        {"num_labels": tensors["classifier.bias"].numel()}
-        if (model_class is BertForSequenceClassification and "classifier.bias" in tensors)
-        else {}
-    )
-    model = model_class(config, attention=attention, **labels).to(dtype)
-    if model_class is BertModel:
-        tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
-    own = {their_name(name): name for name in own_tensors(model)}
-    unwanted = {
-        name for name in tensors if name.startswith(("cls.", "classifier.")) and name not in own
-    }
-    found = {
-        own.get(name, name): tensor for name, tensor in tensors.items() if name not in unwanted
-    }
+    options: dict[str, Any] = {"attention": attention}
+    if model_class is BertForSequenceClassification:
+        options["label_names"] = _label_names(folder)
+    model = model_class(config, **options).to(dtype)
+    load_weights(model, folder)
+    return model.eval()
+
+
+def load_weights(model: nn.Module, folder: str | Path, *, may_be_fresh: str = "") -> set[str]:
+    """Copy the weights of a folder of `transformers` into a model of ours.
+
+    may_be_fresh: the beginning of the names of parameters that the folder may lack, or hold in
+        another shape, such as "classifier."; these are left as they are, and their names returned.
+    Raises what `load_pretrained` does.
+    """
+    folder = Path(folder).expanduser()
+    own, found = _own_tensors(model), _tensors_for(model, folder)
+    fresh = set()
+    if may_be_fresh:
+        for name in own:
+            fits = name in found and found[name].shape == own[name].shape
+            if name.startswith(may_be_fresh) and not fits:
+                found[name] = own[name]
+                fresh.add(name)
     try:
         load_tensors(model, found)
     except ValueError as error:
-        raise ValueError(f"{folder} does not fit {model_class.__name__}: {error}") from None
-    return model.eval()
+        raise ValueError(f"{folder} does not fit {type(model).__name__}: {error}") from None
+    return fresh
+
+
+def missing_weights(model: nn.Module, folder: str | Path) -> list[str]:
+    """The weights of `model` that a folder of `transformers` lacks, by the library's names."""
+    found = _tensors_for(model, Path(folder).expanduser())
+    return sorted(their_name(name) for name in _own_tensors(model) if name not in found)
+
+
+def _tensors_for(model: nn.Module, folder: Path) -> Tensors:
+    """The folder's tensors by the model's own names, without heads that the model does not have."""
+    tensors = _read_weights(folder / "model.safetensors")  # mapped: nothing is copied yet
+    if isinstance(model, BertModel):
+        tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+    elif not any(name.startswith("bert.") for name in tensors):  # a body published by itself
+        tensors = {f"bert.{name}": tensor for name, tensor in tensors.items()}
+    our_names = {their_name(name): name for name in _own_tensors(model)}
+    found: Tensors = {}
+    for name, tensor in tensors.items():
+        head_of_another_class = name.startswith(("cls.", "classifier.")) and name not in our_names
+        if not head_of_another_class:
+            found[our_names.get(name, name)] = tensor
+    return found
+
+
+def is_our_bert(folder: str | Path) -> bool:
+    """Whether a folder's config.json is of a BERT that our own classes compute.
+
+    That is an encoder of the type "bert" with GELU and absolute positions, as published. Raises
+    FileNotFoundError without a config.json, ValueError where it is damaged.
+    """
+    settings = read_json(_config_file(Path(folder).expanduser()))
+    same = all(settings.get(name, wanted) == wanted for name, wanted in _FIXED_CONFIG.items())
+    return same and settings.get("model_type") == "bert" and not settings.get("is_decoder")
+
+
+def _label_names(folder: Path) -> list[str] | None:
+    """One name for each row of the folder's classifier, by config.json, else LABEL_0, LABEL_1, ...
+
+    None where the folder has no classifier.
+    """
+    tensors = _read_weights(folder / "model.safetensors")  # mapped: nothing is copied yet
+    if "classifier.bias" not in tensors:
+        return None
+    num_labels = len(tensors["classifier.bias"])
+    names = read_json(_config_file(folder)).get("id2label") or {}
+    by_number = {int(number): name for number, name in names.items()}
+    return [by_number.get(number, f"LABEL_{number}") for number in range(num_labels)]
+
+
+def _config_file(folder: Path) -> Path:
+    """The folder's config.json. Raises FileNotFoundError if there is none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected config.json and model.safetensors of a BERT in {folder}; found no config"
+        )
+    return path
 
 
 def read_config(folder: Path) -> BertConfig:
     """The BertConfig of a folder of `transformers`. Raises FileNotFoundError,
     or ValueError for another kind.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"expected config.json and model.safetensors of a BERT in {folder}; found no config"
-        )
+    path = _config_file(folder)
     settings = read_json(path)
     for name, wanted in _FIXED_CONFIG.items():
         if settings.get(name, wanted) != wanted:
@@ -148,25 +197,29 @@ def _read_weights(path: Path) -> Tensors:
 
 
 def save_pretrained(model: nn.Module, folder: str | Path) -> None:
-    """Write a model of model.py as `transformers` reads it, in its own dtype;
-    each file is whole or as it was.
+    """Write a model of ours as `transformers` reads it, in its own dtype.
+
+    Each file is whole or as it was. Raises OSError if it cannot be written.
     """
     folder = Path(folder).expanduser()
     ensure_writable(folder)
+    with replaced_files(folder) as scratch:
+        write_pretrained(model, scratch)
+
+
+def write_pretrained(model: nn.Module, folder: Path) -> None:
+    """Write config.json and model.safetensors into a folder that nothing reads yet."""
     tensors = {their_name(name): tensor for name, tensor in model_tensors(model).items()}
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    with replaced_files(folder) as scratch:
-        write_json(
-            scratch / "config.json",
-            {
-                "architectures": [type(model).__name__],
-                **_FIXED_CONFIG,
-                "dtype": dtype,
-                **model.config.to_dict(),
-                **_of_the_head(model),
-            },
-        )
-        save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "architectures": [type(model).__name__],
+        **_FIXED_CONFIG,
+        "dtype": dtype,
+        **model.config.to_dict(),
+        **_of_the_head(model),
+    }
+    write_json(folder / "config.json", config)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _of_the_head(model: nn.Module) -> dict[str, Any]:
@@ -176,7 +229,7 @@ def _of_the_head(model: nn.Module) -> dict[str, Any]:
     if isinstance(model, BertForCausalLM):
         return {"architectures": ["BertLMHeadModel"], "is_decoder": True}
     if isinstance(model, BertForSequenceClassification):
-        names = {number: f"LABEL_{number}" for number in range(model.classifier.out_features)}
+        names = dict(enumerate(model.label_names))
         return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
     return {}
 
@@ -185,10 +238,11 @@ def model_tensors(model: nn.Module) -> Tensors:
     """Every parameter and buffer by name, each shared (tied) one once;
     views of the model's own where possible.
     """
-    return {name: tensor.contiguous() for name, tensor in own_tensors(model).items()}
+    return {name: tensor.contiguous() for name, tensor in _own_tensors(model).items()}
 
 
-def own_tensors(model: nn.Module) -> Tensors:
+def _own_tensors(model: nn.Module) -> Tensors:
+    """The model's parameters and buffers by name, the tensors themselves."""
     return {
         name: tensor.detach()
         for name, tensor in (*model.named_parameters(), *model.named_buffers())
@@ -199,7 +253,7 @@ def load_tensors(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Copy tensors into the model. Raises ValueError naming a tensor that is missing,
     extra or misshapen.
     """
-    own = own_tensors(model)
+    own = _own_tensors(model)
     if own.keys() != tensors.keys():
         raise ValueError(
             "the saved weights belong to another model; missing: "

@@ -6,25 +6,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from course_utils.plots.theme import INK, NORMAL, PAPER, VERMILLION, new_axes, style
+from course_utils.plots.theme import BAD, INK, NORMAL, PAPER, describe, ink, new_axes, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TINTS = (
+_TINTS = (
     "#CFE6F5",
     "#FBE3B5",
     "#CDEBDF",
 )  # pale blue, orange, green: neighbours differ, dark ink is read on each
-COLUMNS = 72  # characters a line
-LINE, HEADING, GAP = 1.0, 1.0, 0.55  # heights, in lines
+_COLUMNS = 72  # characters per line
+_LINE, _HEADING, _GAP = 1.0, 1.0, 0.55  # heights, in lines
 _CHARACTER, _LINE_POINTS = 0.6 * NORMAL, 15.5  # of monospaced letters, in points
 
 
 def text_pieces(
     text: str, pieces: Mapping[str, Sequence[tuple[int, ...]]], ax: Axes | None = None
 ) -> Axes:
-    """The same text once for each tokenizer, one coloured box a piece,
+    """The same text once for each tokenizer, one coloured box per piece,
     with the number of pieces beside the name.
 
     pieces: {tokenizer: spans}, a span being (start, end) in `text`, in order, or (start, end,
@@ -41,13 +41,10 @@ def text_pieces(
     for name, spans in pieces.items():
         _check_spans(name, spans, len(text))
     lines = _lines_of(text)
-    block = HEADING + LINE * len(lines) + GAP
-    ax = (
-        ax
-        or new_axes(0.4 + COLUMNS * _CHARACTER / 72, 0.5 + _LINE_POINTS * block * len(pieces) / 72)[
-            0
-        ]
-    )
+    block = _HEADING + _LINE * len(lines) + _GAP
+    width = 0.4 + _COLUMNS * _CHARACTER / 72
+    height = 0.5 + _LINE_POINTS * block * len(pieces) / 72
+    ax = ax or new_axes(width, height)[0]
     style(
         ax,
         "one box, one piece; framed in red: [UNK]"
@@ -62,7 +59,7 @@ def text_pieces(
         heading = f"{name}: {len(spans):,} piece{'s' * (len(spans) != 1)}"
         ax.text(
             0,
-            top + HEADING / 2,
+            top + _HEADING / 2,
             heading,
             color=INK,
             fontsize=NORMAL,
@@ -71,9 +68,11 @@ def text_pieces(
             parse_math=False,
         )
         for place, span in enumerate(spans):
-            _draw_piece(ax, text, span, lines, top + HEADING, TINTS[place % len(TINTS)])
-    ax.set_xlim(-0.2, COLUMNS + 0.2)
-    ax.set_ylim(block * len(pieces) - GAP / 2, -0.1)
+            _draw_piece(ax, text, span, lines, top + _HEADING, _TINTS[place % len(_TINTS)])
+    ax.set_xlim(-0.2, _COLUMNS + 0.2)
+    ax.set_ylim(block * len(pieces) - _GAP / 2, -0.1)
+    listed = [f"{name} into {len(spans):,}" for name, spans in pieces.items()]
+    describe(ax, f"A text of {len(text):,} characters, cut into pieces: {', '.join(listed)}.")
     return ax
 
 
@@ -98,8 +97,8 @@ def _lines_of(text: str) -> list[tuple[int, int]]:
     the blank at a break is not drawn.
     """
     found: list[tuple[int, int]] = []
-    for word in re.finditer(rf"\S{{1,{COLUMNS}}}", text):
-        if found and word.end() - found[-1][0] <= COLUMNS:
+    for word in re.finditer(rf"\S{{1,{_COLUMNS}}}", text):
+        if found and word.end() - found[-1][0] <= _COLUMNS:
             found[-1] = (found[-1][0], word.end())
         else:
             found.append(word.span())
@@ -126,21 +125,21 @@ def _draw_piece(
 ) -> None:
     known = False not in span[2:]
     for number, start, end in _within(span, lines):
-        x, y = start - lines[number][0], top + LINE * number
+        x, y = start - lines[number][0], top + _LINE * number
         ax.barh(
             y + 0.5,
             end - start - 0.08,
             0.84,
             x + 0.04,
             color=tint if known else PAPER,
-            edgecolor=VERMILLION,
+            edgecolor=BAD,
             linewidth=0 if known else 1.2,
         )
         ax.text(
             (x + x + end - start) / 2,
             y + 0.52,
             text[start:end],
-            color=INK if known else VERMILLION,
+            color=INK if known else ink(BAD),
             family="monospace",
             fontsize=NORMAL,
             ha="center",

@@ -10,12 +10,16 @@ import unicodedata
 # Reviewers write <3, <sigh> and a < b, so only what HTML itself knows counts as a tag. No pattern
 # below can run past the next "<" (and the possessive ++ and *+ never go back), so each takes linear
 # time on any text.
-_INLINE = "a|abbr|acronym|b|big|cite|code|del|em|font|i|ins|mark|nobr|s|small|span|strike|strong|sub|sup|tt|u"
+_INLINE = (
+    "a|abbr|acronym|b|big|cite|code|del|em|font|i|ins|mark|nobr|s|small|span|strike|strong|"
+    "sub|sup|tt|u"
+)
 _OTHER = (
-    "article|aside|audio|blockquote|body|br|button|caption|center|col|colgroup|dd|div|dl|dt|embed|fieldset|figure|"
-    "footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|img|input|label|legend|li|link|main|meta|nav|"
-    "noscript|object|ol|optgroup|option|p|param|pre|q|script|section|select|source|style|svg|table|tbody|td|"
-    "textarea|tfoot|th|thead|title|tr|ul|video|wbr"
+    "article|aside|audio|blockquote|body|br|button|caption|center|col|colgroup|dd|div|dl|"
+    "dt|embed|fieldset|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|"
+    "img|input|label|legend|li|link|main|meta|nav|noscript|object|ol|optgroup|option|p|"
+    "param|pre|q|script|section|select|source|style|svg|table|tbody|td|textarea|tfoot|th|"
+    "thead|title|tr|ul|video|wbr"
 )
 _ATTRIBUTES = r"""(?:\s++[\w:.-]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>]++))*+\s*+"""
 _TAG = re.compile(rf"</?(?:(?P<inline>{_INLINE})|{_OTHER}){_ATTRIBUTES}/?>", re.IGNORECASE)

@@ -22,9 +22,7 @@ _SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 def _character_class(table: str) -> str:
     """The inside of [...] in a pattern, from a table of hexadecimal ranges."""
-    return "".join(
-        "-".join(f"\\U{int(code, 16):08x}" for code in part.split("-")) for part in table.split()
-    )
+    return re.sub("[0-9A-F]+", lambda code: f"\\U{int(code[0], 16):08x}", table).replace(" ", "")
 
 
 _PUNCTUATION = _character_class(unicode_tables.PUNCTUATION)

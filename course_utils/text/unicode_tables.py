@@ -1,6 +1,7 @@
-"""Unicode as the Rust `tokenizers` library sees it. From scripts/make_unicode_tables.py.
+"""Unicode as the Rust `tokenizers` see it; made by scripts/make_unicode_tables.py.
 
-Each table lists code points in hexadecimal, single or as ranges, so that it reads the same under every Python.
+Each table lists code points in hexadecimal, single or as ranges, so that it reads the same under
+every Python.
 """
 
 # Removed: control, format and private-use characters and U+FFFD.

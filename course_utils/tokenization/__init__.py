@@ -2,15 +2,19 @@
 
 from course_utils.tokenization.byte_pair import BytePairTokenizer
 from course_utils.tokenization.files import SPECIAL_TOKENS, VocabularyError
-from course_utils.tokenization.subwords import join_pieces, learn_merges, learn_vocabulary
+from course_utils.tokenization.loading import LibraryTokenizer, load_tokenizer
+from course_utils.tokenization.protocol import Tokenizer
+from course_utils.tokenization.subwords import learn_merges, learn_vocabulary
 from course_utils.tokenization.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "SPECIAL_TOKENS",
     "BytePairTokenizer",
+    "LibraryTokenizer",
+    "Tokenizer",
     "VocabularyError",
     "WordPieceTokenizer",
-    "join_pieces",
     "learn_merges",
     "learn_vocabulary",
+    "load_tokenizer",
 ]

@@ -11,13 +11,12 @@ from course_utils.tokenization import files
 from course_utils.tokenization.files import VocabularyError
 
 _MAX_CACHED = 200_000  # entries of a cache
-# str.split() parts text at these, too, where BERT drops them and so joins what they stand between.
-_GLUE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 
 
 class Cache(dict[str, tuple[int, ...]]):
-    """What `compute` returns, remembered for so many arguments;
-    when full, it forgets all and starts again.
+    """What `compute` returns, remembered for up to 200,000 arguments.
+
+    When it is full, it forgets everything and starts again.
     """
 
     def __init__(self, compute: Callable[[str], tuple[int, ...]]) -> None:
@@ -33,13 +32,15 @@ class Cache(dict[str, tuple[int, ...]]):
 
 
 class BaseTokenizer:
-    """What both have in common: `_split` parts a text into words,
-    and `_cut_word` a word into ids, remembered.
+    """What both tokenizers have in common, on top of two methods of their own.
 
-    A special token that stands literally in a text becomes its id, as in transformers.
+    `_split` parts a text into words, and `_cut_word` cuts a word into ids, which are remembered. A
+    special token that stands literally in a text becomes its id, as in transformers.
     """
 
     special_tokens: tuple[str, ...]
+    pad_token_id: int
+    unk_token_id: int | None
     _start: Sequence[int] = ()  # ids before a text, or before the first of a pair
     _end: Sequence[int] = ()  # ids after each text
 
@@ -47,18 +48,19 @@ class BaseTokenizer:
         self.tokens = tuple(tokens)
         self.vocab = {token: number for number, token in enumerate(self.tokens)}
         files.check_special_tokens(self.vocab, self.special_tokens)
-        if len(self.vocab) < len(self.tokens):
-            token, number = next(
-                (token, number)
-                for number, token in enumerate(tokens)
-                if self.vocab[token] != number
-            )
-            raise VocabularyError(
-                f"each token must occur once; {token!r} has the ids {number} and "
-                f"{self.vocab[token]}. Remove one of them, or fetch the file again."
-            )
-        self._special = re.compile(f"({'|'.join(map(re.escape, self.special_tokens))})")
+        self._refuse_repeats()
+        literal = "|".join(re.escape(token) for token in self.special_tokens)
+        self._special = re.compile(f"({literal})")
         self._words = Cache(self._cut_word)
+
+    def _refuse_repeats(self) -> None:
+        """A token that occurs twice has the last of its ids in `vocab`."""
+        for number, token in enumerate(self.tokens):
+            if self.vocab[token] != number:
+                raise VocabularyError(
+                    f"each token must occur once; {token!r} has the ids {number} and "
+                    f"{self.vocab[token]}. Remove one of them, or fetch the file again."
+                )
 
     @property
     def vocab_size(self) -> int:
@@ -73,28 +75,46 @@ class BaseTokenizer:
         add_special_tokens: bool = True,
         max_length: int | None = None,
     ) -> list[int]:
-        """The ids of a text, or of a pair one after the other,
-        with the special tokens that the class names.
+        """The ids of a text, or of a pair one after the other, with the class's special tokens.
 
-        More than `max_length` ids (special tokens count) are cut: of a pair, from the end of the
-        longer text until both are equally long ("longest first"). Raises TypeError for anything but
-        str; ValueError for a lone surrogate or a `max_length` below the number of special tokens.
+        text, text_pair: as they are; a pair whose second text is "" is no pair, as in transformers.
+        add_special_tokens: whether to add them around the texts.
+        max_length: at most so many ids, special tokens included. Of a pair, the longer text is cut
+            from its end until both are equally long ("longest first").
+
+        Raises TypeError for anything but str; ValueError for a lone surrogate or a `max_length`
+        below the number of special tokens.
         """
         first = self._encode(text)
-        second = (
-            None if text_pair in (None, "") else self._encode(text_pair)
-        )  # "" is no pair to transformers, either
-        start, end = (self._start, self._end) if add_special_tokens else ((), ())
+        second = None if text_pair in (None, "") else self._encode(text_pair)
+        start = self._start if add_special_tokens else ()
+        end = self._end if add_special_tokens else ()
+
         if max_length is not None:
-            num_special = len(start) + len(end) * (1 if second is None else 2)
+            num_texts = 1 if second is None else 2
+            num_special = len(start) + num_texts * len(end)
             if max_length < num_special:
                 raise ValueError(
                     f"max_length must be at least {num_special}, the number of special tokens, "
                     f"got {max_length}"
                 )
-            sizes = longest_first(len(first), len(second or ()), max_length - num_special)
-            first, second = first[: sizes[0]], second and second[: sizes[1]]
-        return [*start, *first, *end, *([] if second is None else [*second, *end])]
+            room = max_length - num_special
+            num_first, num_second = _longest_first(len(first), len(second or ()), room)
+            first = first[:num_first]
+            if second is not None:
+                second = second[:num_second]
+
+        if second is None:
+            return [*start, *first, *end]
+        return [*start, *first, *end, *second, *end]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode(text)` of each text. Raises TypeError for one str in the place of several."""
+        if isinstance(texts, str):
+            raise TypeError(
+                f"expected several texts, got one str: {texts!r:.50}; put it into a list"
+            )
+        return [self.encode(text) for text in texts]
 
     def tokenize(self, text: str) -> list[str]:
         """The pieces of the text, without special tokens around them."""
@@ -108,24 +128,33 @@ class BaseTokenizer:
         """The definition: literal special tokens, else words, cut one by one."""
         ids: list[int] = []
         for number, part in enumerate(self._special.split(text)):
-            if number % 2:
+            if number % 2:  # every second part is a special token
                 ids.append(self.vocab[part])
             else:
-                ids.extend(chain.from_iterable(map(self._words.__getitem__, self._split(part))))
+                words = map(self._words.__getitem__, self._split(part))
+                ids.extend(chain.from_iterable(words))
         return ids
 
+    def _split(self, text: str) -> list[str]:
+        raise NotImplementedError
+
+    def _cut_word(self, word: str) -> tuple[int, ...]:
+        raise NotImplementedError
+
     def _tokens_of(self, ids: Iterable[int], skip_special_tokens: bool) -> list[str]:
-        ids = list(ids)
-        wrong = [number for number in ids if not 0 <= number < self.vocab_size]
-        if wrong:
-            raise ValueError(f"ids must be 0 to {self.vocab_size - 1}, got {wrong[0]}")
-        tokens = [self.tokens[number] for number in ids]
-        return [
-            token for token in tokens if not (skip_special_tokens and token in self.special_tokens)
-        ]
+        """The token of each id; ValueError for an id that is not in the vocabulary."""
+        tokens = []
+        for number in ids:
+            if not 0 <= number < self.vocab_size:
+                raise ValueError(f"ids must be 0 to {self.vocab_size - 1}, got {number}")
+            token = self.tokens[number]
+            if not (skip_special_tokens and token in self.special_tokens):
+                tokens.append(token)
+        return tokens
 
 
 def count_words(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter[str]:
+    """How often each word occurs in the texts; TypeError for one str in the place of several."""
     if isinstance(texts, str):
         raise TypeError(f"expected several texts, got one str: {texts!r:.50}; put it into a list")
     words: Counter[str] = Counter()
@@ -136,6 +165,7 @@ def count_words(texts: Iterable[str], split: Callable[[str], list[str]]) -> Coun
 
 
 def check_text(text: str) -> None:
+    """Raise TypeError unless `text` is a str, and ValueError where it cannot be encoded."""
     if not isinstance(text, str):
         raise TypeError(f"a tokenizer takes a str, got {type(text).__name__}: {text!r:.50}")
     try:
@@ -147,14 +177,16 @@ def check_text(text: str) -> None:
         ) from None
 
 
-def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many ids of each text are kept, as `tokenizers` does it: an odd place goes to the longer,
-    else the second.
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many ids of each text are kept, as the `tokenizers` library does it.
+
+    first, second: numbers of ids; room: how many may stay. An odd place goes to the longer text,
+    and among equals to the second.
     """
     if first + second <= room:
         return first, second
     shorter = min(first, second)
     longer = room - shorter
-    if longer < shorter:
+    if longer < shorter:  # both must be cut
         shorter, longer = room // 2, room - room // 2
     return (longer, shorter) if first > second else (shorter, longer)

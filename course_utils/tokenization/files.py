@@ -1,6 +1,4 @@
-"""The files that tokenizers are kept in: vocab.txt, and tokenizer.json as the
-`tokenizers` library writes it.
-"""
+"""The files of tokenizers: vocab.txt, and tokenizer.json as the `tokenizers` library writes it."""
 
 from __future__ import annotations
 
@@ -10,21 +8,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from course_utils.files import write_json
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # BERT's
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's only one
-MAX_WORD = (
-    100  # characters; to WordPiece, a longer word is [UNK] as a whole, as in google-research/bert
-)
+# In characters. To WordPiece, a longer word is [UNK] as a whole, as in google-research/bert.
+MAX_WORD = 100
+# What tokenizer_config.json says of a BytePairTokenizer. GPT-2 has no token for filling up batches.
+BYTE_PAIR_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "eos_token": END_OF_TEXT,
+    "pad_token": END_OF_TEXT,
+}
 # What a file may say as it likes. Cutting and padding are asked for in a call, and offsets change
 # no id.
 _ANY = {"version", "truncation", "padding", "vocab", "merges", "trim_offsets"}
-Merges = Sequence[tuple[str, str]]
+_Merges = Sequence[tuple[str, str]]
 
 
 class VocabularyError(ValueError):
-    """A vocabulary that is missing, damaged or not what its tokenizer needs;
-    the message says what to do.
+    """A vocabulary that is missing, damaged or not what its tokenizer needs.
+
+    The message says what to do.
     """
+
+
+# --- reading and writing --------------------------------------------------------------------------
 
 
 def read_text(file: Path) -> str:
@@ -52,23 +61,43 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(folder: str | Path, name: str, content: Mapping[str, Any]) -> None:
-    """Write an object as UTF-8 to folder/name, making the folder."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    (Path(folder) / name).write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")
+def write_tokenizer(
+    folder: str | Path,
+    content: Mapping[str, Any],
+    config: Mapping[str, Any],
+    model_max_length: int | None,
+) -> None:
+    """Write tokenizer.json (`content`) and tokenizer_config.json (`config`), making the folder.
+
+    model_max_length: goes into the latter; None for no limit.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "tokenizer.json", content)
+    limit = {} if model_max_length is None else {"model_max_length": model_max_length}
+    write_json(folder / "tokenizer_config.json", {**config, **limit})
 
 
 def find_file(source: str | Path, *names: str) -> Path:
-    """`source` itself, or if it is a folder, the first of `names` in it;
-    the last if it has none.
+    """`source` itself, or if it is a folder, the first of `names` that exists in it.
+
+    Where none exists, the last of them.
     """
     source = Path(source)
     if not source.is_dir():
         return source
-    return next((source / name for name in names if (source / name).exists()), source / names[-1])
+    for name in names:
+        if (source / name).exists():
+            return source / name
+    return source / names[-1]
 
 
 # --- what `tokenizers` stores: the same rules as data ---------------------------------------------
+
+
+def word_piece_config(lowercase: bool) -> dict[str, Any]:
+    """What tokenizer_config.json says of a WordPieceTokenizer."""
+    return {"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase}
 
 
 def word_piece_content(vocab: Mapping[str, int], lowercase: bool) -> dict[str, Any]:
@@ -76,8 +105,8 @@ def word_piece_content(vocab: Mapping[str, int], lowercase: bool) -> dict[str, A
     return _content(
         vocab,
         SPECIAL_TOKENS,
-        ["[CLS]"],
-        ["[SEP]"],
+        start=["[CLS]"],
+        end=["[SEP]"],
         normalizer={
             "type": "BertNormalizer",
             "clean_text": True,
@@ -97,7 +126,7 @@ def word_piece_content(vocab: Mapping[str, int], lowercase: bool) -> dict[str, A
     )
 
 
-def byte_pair_content(vocab: Mapping[str, int], merges: Merges, adds_end: bool) -> dict[str, Any]:
+def byte_pair_content(vocab: Mapping[str, int], merges: _Merges, adds_end: bool) -> dict[str, Any]:
     """The tokenizer.json of a BytePairTokenizer."""
     byte_level = {
         "type": "ByteLevel",
@@ -108,8 +137,8 @@ def byte_pair_content(vocab: Mapping[str, int], merges: Merges, adds_end: bool) 
     return _content(
         vocab,
         [END_OF_TEXT],
-        [],
-        [END_OF_TEXT] * adds_end,
+        start=[],
+        end=[END_OF_TEXT] if adds_end else [],
         normalizer=None,
         pre_tokenizer=byte_level,
         decoder=byte_level,
@@ -131,116 +160,131 @@ def byte_pair_content(vocab: Mapping[str, int], merges: Merges, adds_end: bool) 
 def _content(
     vocab: Mapping[str, int],
     special_tokens: Sequence[str],
+    *,
     start: Sequence[str],
     end: Sequence[str],
     **parts: Any,
 ) -> dict[str, Any]:
+    """A tokenizer.json of these parts, with `start` before a text and `end` after each."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    single = [*_template(start, 0), {"Sequence": {"id": "A", "type_id": 0}}, *_template(end, 0)]
-    processor = {
-        "type": "TemplateProcessing",
-        "single": single,
-        "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}, *_template(end, 1)],
-        "special_tokens": {t: {"id": t, "ids": [vocab[t]], "tokens": [t]} for t in (*start, *end)},
-    }
+    added_tokens = [
+        {"id": vocab[token], "content": token, **flags, "special": True}
+        for token in sorted(special_tokens, key=vocab.__getitem__)
+    ]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {"id": vocab[token], "content": token, **flags, "special": True}
-            for token in sorted(special_tokens, key=vocab.__getitem__)
-        ],
-        "post_processor": processor if end else None,
+        "added_tokens": added_tokens,
+        "post_processor": _template(vocab, start, end) if end else None,
         **parts,
     }
 
 
-def _template(tokens: Sequence[str], type_id: int) -> list[dict[str, Any]]:
-    return [{"SpecialToken": {"id": token, "type_id": type_id}} for token in tokens]
+def _template(vocab: Mapping[str, int], start: Sequence[str], end: Sequence[str]) -> dict[str, Any]:
+    """Where the special tokens go: `start` A `end`, or `start` A `end` B `end`."""
+
+    def special(tokens: Sequence[str], type_id: int) -> list[dict[str, Any]]:
+        return [{"SpecialToken": {"id": token, "type_id": type_id}} for token in tokens]
+
+    def text(name: str, type_id: int) -> dict[str, Any]:
+        return {"Sequence": {"id": name, "type_id": type_id}}
+
+    single = [*special(start, 0), text("A", 0), *special(end, 0)]
+    pair = [*single, text("B", 1), *special(end, 1)]
+    ids = {
+        token: {"id": token, "ids": [vocab[token]], "tokens": [token]} for token in (*start, *end)
+    }
+    return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": ids}
 
 
 # --- and back -------------------------------------------------------------------------------------
 
 
-def read_word_piece(file: Path) -> tuple[list[str], bool]:
+def read_word_piece(content: Mapping[str, Any], origin: str) -> tuple[list[str], bool]:
     """The tokens in the order of their ids, and whether text is lower-cased.
-    Raises VocabularyError.
+
+    content: what a tokenizer.json holds; origin: its name in errors. Raises VocabularyError.
     """
-    with _damage_is_told(file):
-        content, tokens = _read_model(file, "WordPiece", SPECIAL_TOKENS)
+    with _damage_is_told(origin):
+        tokens = _tokens_of_model(content, "WordPiece", SPECIAL_TOKENS, origin)
         normalizer = content.get("normalizer") or {}
         lowercase = bool(normalizer.get("lowercase"))
         expected = word_piece_content(content["model"]["vocab"], lowercase)
-        if normalizer.get("strip_accents") is None:  # then accents go with the capitals
-            del expected["normalizer"]["strip_accents"]
+        if normalizer.get("strip_accents") is None:
+            del expected["normalizer"]["strip_accents"]  # accents go where capitals go
         else:
             expected["normalizer"]["strip_accents"] = lowercase
-        _refuse_others(file, content, expected, _ANY)
+        _refuse_others(content, expected, ignored=_ANY, origin=origin)
         return tokens, lowercase
 
 
-def read_byte_pair(file: Path) -> tuple[list[str], list[tuple[str, str]], bool]:
+def read_byte_pair(
+    content: Mapping[str, Any], origin: str
+) -> tuple[list[str], list[tuple[str, str]], bool]:
     """The tokens, the merges, and whether a text gets a token at its end.
-    Raises VocabularyError.
+
+    content: what a tokenizer.json holds; origin: its name in errors. Raises VocabularyError.
     """
-    with _damage_is_told(file):
-        content, tokens = _read_model(file, "BPE", [END_OF_TEXT])
-        merges = [
-            tuple(pair.split(" ") if isinstance(pair, str) else pair)
-            for pair in content["model"].get("merges", ())
-        ]
-        if any(
-            len(pair) != 2 or not all(isinstance(piece, str) for piece in pair) for pair in merges
-        ):
-            raise VocabularyError(
-                f"{file}: each of the merges must be of two pieces. Fetch it again."
-            )
-        adds_end = _type_of(content, "post_processor") not in (
-            None,
-            "ByteLevel",
-        )  # GPT-2's ByteLevel adds nothing
+    with _damage_is_told(origin):
+        tokens = _tokens_of_model(content, "BPE", [END_OF_TEXT], origin)
+        merges = _merges_of_model(content["model"], origin)
+        processor = content.get("post_processor") or {}
+        is_empty_template = processor == _template({}, [], [])
+        # GPT-2's own post-processor, ByteLevel, adds nothing, either.
+        adds_end = processor.get("type") not in (None, "ByteLevel") and not is_empty_template
         expected = byte_pair_content(content["model"]["vocab"], merges, adds_end)
-        content |= {
-            "decoder": expected["decoder"] if _type_of(content, "decoder") == "ByteLevel" else None,
+        # What GPT-2's file says otherwise, without meaning anything else.
+        same_decoder = (content.get("decoder") or {}).get("type") == "ByteLevel"
+        found = {
+            **content,
+            "decoder": expected["decoder"] if same_decoder else None,
             "pre_tokenizer": {"use_regex": True, **(content.get("pre_tokenizer") or {})},
-            "post_processor": content["post_processor"] if adds_end else None,
+            "post_processor": processor if adds_end else None,
         }
-        _refuse_others(
-            file, content, expected, _ANY | {"normalized"}
-        )  # which means nothing without a normalizer
+        # Without a normalizer, it means nothing whether a token is "normalized".
+        _refuse_others(found, expected, ignored=_ANY | {"normalized"}, origin=origin)
         return tokens, merges, adds_end
 
 
 @contextmanager
-def _damage_is_told(file: Path) -> Iterator[None]:
+def _damage_is_told(origin: str) -> Iterator[None]:
     """A number where a name should be, and the like, is damage, too."""
     try:
         yield
     except (TypeError, AttributeError) as error:
-        raise VocabularyError(f"{file} is damaged ({error}). Fetch it again.") from error
+        raise VocabularyError(f"{origin} is damaged ({error}). Fetch it again.") from error
 
 
-def _type_of(content: Mapping[str, Any], part: str) -> str | None:
-    return (content.get(part) or {}).get("type")
-
-
-def _read_model(
-    file: Path, kind: str, special_tokens: Sequence[str]
-) -> tuple[dict[str, Any], list[str]]:
-    content = read_json(file)
+def _tokens_of_model(
+    content: Mapping[str, Any], kind: str, special_tokens: Sequence[str], origin: str
+) -> list[str]:
+    """The vocabulary in the order of its ids; VocabularyError for a model of another kind."""
     model = content.get("model") or {}
     if model.get("type") != kind or not isinstance(model.get("vocab"), dict):
         raise VocabularyError(
-            f"{file} must hold a {kind} model with its vocab, got {model.get('type')!r}."
+            f"{origin} must hold a {kind} model with its vocab, got {model.get('type')!r}."
         )
     vocab: dict[str, int] = model["vocab"]
     if sorted(vocab.values()) != list(range(len(vocab))):
         raise VocabularyError(
-            f"{file}: the ids must be 0 to {len(vocab) - 1}, each once. Fetch it again."
+            f"{origin}: the ids must be 0 to {len(vocab) - 1}, each once. Fetch it again."
         )
     check_special_tokens(vocab, special_tokens)
-    return content, sorted(vocab, key=vocab.__getitem__)
+    return sorted(vocab, key=vocab.__getitem__)
+
+
+def _merges_of_model(model: Mapping[str, Any], origin: str) -> list[tuple[str, str]]:
+    """The merges, which a file writes as "a b" or as ["a", "b"]."""
+    merges = []
+    for written in model.get("merges", ()):
+        pair = tuple(written.split(" ") if isinstance(written, str) else written)
+        if len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
+            raise VocabularyError(
+                f"{origin}: each of the merges must be of two pieces. Fetch it again."
+            )
+        merges.append(pair)
+    return merges
 
 
 def check_special_tokens(vocab: Mapping[str, int], special_tokens: Sequence[str]) -> None:
@@ -254,26 +298,35 @@ def check_special_tokens(vocab: Mapping[str, int], special_tokens: Sequence[str]
 
 
 def _refuse_others(
-    file: Path, found: Any, expected: Any, ignored: set[str], path: str = ""
+    found: Any, expected: Any, *, ignored: set[str], origin: str, path: str = ""
 ) -> None:
-    """VocabularyError for the first setting that is not as expected;
-    what is missing, null, false or "" is the same.
+    """VocabularyError for the first setting that is not as expected.
+
+    What is missing, null, false or "" is the same. path: where `found` stands in the file.
     """
     if isinstance(found, list) and isinstance(expected, list):
-        found, expected = (
-            {
-                item.get("content", number) if isinstance(item, dict) else number: item
-                for number, item in enumerate(items)
-            }
-            for items in (found, expected)
-        )
+        found, expected = _by_name(found), _by_name(expected)
     if isinstance(found, dict) and isinstance(expected, dict):
-        for name in [name for name in {**expected, **found} if name not in ignored]:
-            _refuse_others(
-                file, found.get(name), expected.get(name), ignored, f"{path}.{name}".lstrip(".")
-            )
+        for name in {**expected, **found}:
+            if name not in ignored:
+                _refuse_others(
+                    found.get(name),
+                    expected.get(name),
+                    ignored=ignored,
+                    origin=origin,
+                    path=f"{path}.{name}".lstrip("."),
+                )
     elif (found or None) != (expected or None):
         raise VocabularyError(
-            f"{file}: {path} must be {expected!r:.60}, got {found!r:.60}; this tokenizer knows no "
-            "other way. Load the file with transformers.AutoTokenizer instead."
+            f"{origin}: {path} must be {expected!r:.60}, got {found!r:.60}; this tokenizer knows "
+            "no other way. Load its folder with course_utils.tokenization.load_tokenizer instead."
         )
+
+
+def _by_name(items: Sequence[Any]) -> dict[Any, Any]:
+    """The items of a list by their "content" (a token's text), or by their place."""
+    named = {}
+    for number, item in enumerate(items):
+        name = item.get("content", number) if isinstance(item, dict) else number
+        named[name] = item
+    return named

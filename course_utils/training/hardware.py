@@ -59,7 +59,7 @@ class Hardware:
         return asdict(self)
 
 
-def available_cores() -> int:
+def _available_cores() -> int:
     """CPU cores that this process may use: its affinity and its container's limit
     (rounded, 1 at least).
     """
@@ -69,12 +69,12 @@ def available_cores() -> int:
     return min(cores, max(1, round(container.cpu_limit() or cores)))
 
 
-def available_threads() -> int:
+def _available_threads() -> int:
     """Threads that this process may use: its share of the cores, OMP_NUM_THREADS at most.
 
     An OMP_NUM_THREADS=1 under torchrun is set by torchrun itself, so it is ignored.
     """
-    threads = max(1, available_cores() // num_local_processes())
+    threads = max(1, _available_cores() // _num_local_processes())
     asked = os.environ.get("OMP_NUM_THREADS", "")
     by_torchrun = asked == "1" and "TORCHELASTIC_RUN_ID" in os.environ
     return min(threads, max(1, int(asked))) if asked.isdecimal() and not by_torchrun else threads
@@ -115,7 +115,7 @@ def describe() -> dict[str, str]:
     words = {
         "processor": processor,
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "cores": str(available_cores()),
+        "cores": str(_available_cores()),
         "system": platform.system(),
     }
     if torch.cuda.is_available():
@@ -139,7 +139,7 @@ def peak_memory_gib() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def num_local_processes() -> int:
+def _num_local_processes() -> int:
     """Processes of this run on this machine,
     which share its cores (torchrun sets LOCAL_WORLD_SIZE).
     """
@@ -210,7 +210,7 @@ def choose(
     Raises ValueError for fp16 on a CPU.
     """
     device = find_device()
-    most = num_threads or available_threads()
+    most = num_threads or _available_threads()
     if precision == "fp16" and device == "cpu":
         raise ValueError(
             'precision "fp16" needs a GPU; on a CPU take "bf16" or "fp32", or let "auto" measure'
@@ -222,8 +222,8 @@ def choose(
     threads = [num_threads] if num_threads else sorted({most, max(1, most // 2)}, reverse=True)
     candidates = [(p, t) for t in threads for p in precisions]
     best, reason = candidates[0], "as asked for"
-    if len(candidates) > 1 and (shapes := product_shapes(model)):
-        times = _race(candidates, partial(multiply or multiply_once, shapes), num_rows)
+    if len(candidates) > 1 and (shapes := _product_shapes(model)):
+        times = _race(candidates, partial(multiply or _multiply_once, shapes), num_rows)
         best = min(times, key=lambda pair: times[pair] * _handicap(pair, usual=candidates[0]))
         reason = _in_words(times)
     torch.set_num_threads(best[1])
@@ -250,7 +250,7 @@ def asked_precision(setting: str) -> str:
     return asked if setting == "auto" else setting
 
 
-def product_shapes(model: nn.Module) -> list[Shape]:
+def _product_shapes(model: nn.Module) -> list[Shape]:
     """The sizes (inputs, outputs) of the dense layers that a model has most of, three at most,
     each side 1,024 at most.
 
@@ -263,7 +263,7 @@ def product_shapes(model: nn.Module) -> list[Shape]:
     return [shape for shape, _ in counts.most_common(3)]
 
 
-def multiply_once(shapes: Sequence[Shape], num_rows: int, precision: str) -> None:
+def _multiply_once(shapes: Sequence[Shape], num_rows: int, precision: str) -> None:
     """The products of one training step of a dense layer of each shape: forward,
     and both gradients, under autocast.
     """
@@ -281,11 +281,11 @@ def seconds_of_products(model: nn.Module, num_rows: int) -> float:
 
     With the present number of threads; estimated from one product of each of the model's sizes.
     """
-    shapes, rows = product_shapes(model), min(num_rows, MOST_ROWS)
+    shapes, rows = _product_shapes(model), min(num_rows, MOST_ROWS)
     seconds = []
     for _ in range(REPEATS):
         start = time.perf_counter()
-        multiply_once(shapes, rows, "fp32")
+        _multiply_once(shapes, rows, "fp32")
         seconds.append(time.perf_counter() - start)
     timed = sum(num_inputs * num_outputs for num_inputs, num_outputs in shapes)
     all_weights = sum(

@@ -1,6 +1,4 @@
-"""fit: the one training loop, behind pre-training and every fine-tune,
-on one device or many (Accelerate).
-"""
+"""fit: the one training loop, behind pre-training and every fine-tune, on one device or many."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,41 +21,36 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from course_utils import files, models
+from course_utils import models
 from course_utils.config import TrainConfig
 from course_utils.data import Features, make_batches
 from course_utils.progress import is_first_process
-from course_utils.training import hardware, runs, saved_state
+from course_utils.training import hardware, saved_state
 from course_utils.training.interrupts import (
     Interrupted,
     finish_update_on_signal,
     interrupts_in_one_line,
 )
+from course_utils.training.objective import Batch, Objective
 from course_utils.training.optimization import linear_schedule, parameter_groups
-
-Batch = dict[str, torch.Tensor]
-ComputeLoss = Callable[[nn.Module, Batch], torch.Tensor]
-Collate = Callable[[Sequence[Features]], Batch]
-Evaluate = Callable[[nn.Module, Accelerator], Mapping[str, float]]
+from course_utils.training.runs import RunFolder
+from course_utils.training.trial import PrecisionTrial
 
 log = logging.getLogger(__name__)
-# A bf16 that was measured to be faster is given up if the fastest of so many first updates takes
-# more than so many times as long as the products alone would take in fp32. Whole updates in fp32
-# take about twice as long as these.
-# Short updates are not judged: there, what is no product (the optimizer, the calls themselves)
-# takes most of the time.
-UPDATES_ON_TRIAL, FAR_TOO_SLOW, SHORT_SECONDS = 3, 4.0, 0.2
 
 
 @dataclass(frozen=True)
 class FitResult:
     """What a run did.
 
-    history: one entry an update (step, loss in nats, learning_rate) and one an evaluation (step,
-    eval_...); train_seconds: time spent in updates, over all starts; best_step: the update whose
-    weights were kept, None without evaluations; finished: False if the run was stopped on purpose
-    before its end; accelerator: the device, precision and processes of the run, for an evaluation
-    after it.
+    history: one entry per update (step, loss in nats, learning_rate), and one per evaluation (step,
+        and eval_NAME for each metric).
+    num_updates: done in all, earlier starts included.
+    resumed_from_steps: the updates after which the run was stopped and went on.
+    train_seconds: time spent in updates, over all starts.
+    best_step: the update whose weights were kept; None without evaluations.
+    finished: False if the run was stopped on purpose before its end.
+    accelerator: device, precision and processes of the run, for an evaluation after it.
     """
 
     history: list[dict[str, float]]
@@ -90,41 +83,35 @@ def fit(
     model: nn.Module,
     features: Sequence[Features],
     config: TrainConfig,
+    objective: Objective,
     *,
-    compute_loss: ComputeLoss,
-    collate: Collate,
     output_dir: Path | None = None,
-    evaluate: Evaluate | None = None,
-    best_metric: str = "accuracy",
+    identity: Mapping[str, Any] | None = None,
     stop_after: int | None = None,
     progress: bool = False,
-    identity: Mapping[str, Any] | None = None,
 ) -> FitResult:
-    """Train `model` in place on `features` by `config`; with `output_dir`,
-    save as it goes and resume by itself.
+    """Train `model` in place on `features`; with `output_dir`, save as it goes and resume.
 
-    The model is left on the device that trained it, and torch with the number of threads that was
-    chosen.
-    compute_loss(model, batch): the mean loss over the labels of the batch that are not -100; the
-    weighting over micro-batches and processes is done here, so that any split of a batch gives the
-    full batch's gradient.
-    collate(examples): a batch of tensors that holds "labels". evaluate(model, accelerator):
-    metrics, among them `best_metric` (higher is better; of "loss", lower); the best weights are
-    kept and put back at the end.
-    stop_after: stop, saved, once this many updates are done in all (a machine lent for an hour,
-    say).
-    identity: what else must be the same for `output_dir` to be this run's (the name of the start
-    weights, say).
+    model: left on the device that trained it, in eval mode. If the run is stopped before its end,
+        it holds the best weights so far (or the average so far).
+    features: the training examples, each with "input_ids"; `objective.collate` makes batches.
+    config: the recipe.
+    objective: what is optimized, and how it is judged.
+    output_dir: the run's folder; None: nothing is saved.
+    identity: what else must be the same for `output_dir` to be this run's, such as the name of the
+        start weights.
+    stop_after: stop, saved, once this many updates are done in all.
+    progress: show a bar.
 
     Precision and threads are chosen in two seconds at most, before the first update
-    (`hardware.choose`). Where a measurement chose bf16, and the first three updates are far slower
-    than fp32 can be, the run goes on in fp32, and says so in the log.
+    (`hardware.choose`); torch is left with that number of threads. Where a measurement chose bf16,
+    and the first updates are far slower than fp32 can be, the run goes on in fp32 and says so in
+    the log.
 
     Started again with the same `output_dir`, data and config, a run goes on from its last saved
     state, and its final weights are bit for bit those of an uninterrupted run on the same machine
     with the same threads. Ctrl-C and SIGTERM let the current update finish and save it, and raise
-    Interrupted, a KeyboardInterrupt. Seeds torch's global generator with config.seed. A run that is
-    stopped before its end leaves the best weights so far (or the average so far) in `model`.
+    Interrupted, a KeyboardInterrupt. Seeds torch's global generator with config.seed.
 
     Raises ValueError if `output_dir` holds another run (both values named) or there are no
     examples; OSError if it cannot be written; FloatingPointError if the loss is not finite;
@@ -132,8 +119,10 @@ def fit(
     """
     if not len(features):
         raise ValueError("there are no training examples; expected at least one")
+    folder = None
     if output_dir is not None:
-        files.ensure_writable(output_dir)
+        content = {"num_examples": len(features), "data_sha256": _digest(features)}
+        folder = RunFolder(output_dir, {**(identity or {}), **config.identity(), **content})
     try:
         with tqdm(
             desc="choosing precision and threads",
@@ -141,23 +130,9 @@ def fit(
             unit="update",
             disable=not (progress and is_first_process()),
         ) as bar:
-            run = _Run(
-                model,
-                features,
-                config,
-                compute_loss,
-                collate,
-                output_dir,
-                evaluate,
-                best_metric,
-                identity or {},
-            )
-            with (
-                interrupts_in_one_line(
-                    "stopped at once; the state that was saved last is untouched"
-                ),
-                finish_update_on_signal() as signalled,
-            ):
+            run = _Run(model, features, config, objective, folder)
+            stopped = "stopped at once; the state that was saved last is untouched"
+            with interrupts_in_one_line(stopped), finish_update_on_signal() as signalled:
                 run.train(stop_after, bar, signalled)
         return run.result()
     except (RuntimeError, MemoryError) as error:
@@ -180,32 +155,19 @@ class _Run:
         model: nn.Module,
         features: Sequence[Features],
         config: TrainConfig,
-        compute_loss: ComputeLoss,
-        collate: Collate,
-        output_dir: Path | None,
-        evaluate: Evaluate | None,
-        best_metric: str,
-        identity: Mapping[str, Any],
+        objective: Objective,
+        folder: RunFolder | None,
     ) -> None:
-        self.features, self.config, self.output_dir = features, config, output_dir
-        self.compute_loss, self.collate = compute_loss, collate
-        self.evaluate, self.best_metric = evaluate, best_metric
-        self.identity = {
-            **identity,
-            **config.identity(),
-            "num_examples": len(features),
-            "data_sha256": _digest(features),
-        }
+        self.features = features
+        self.config = config
+        self.objective = objective
+        self.folder = folder
         self.lengths = [len(feature["input_ids"]) for feature in features]
         self.num_updates = config.num_updates(len(features))
         self.num_warmup = config.warmup_updates(self.num_updates)
         self.progress = _Progress()
-        saved = runs.read_run(output_dir, self.identity) if output_dir else {}
-        if output_dir and not saved and (output_dir / "state").exists():
-            saved_state.remove_states(
-                output_dir / "state"
-            )  # of a run that was deleted, up to a kill
-        self.hardware = self._choose_hardware(model, saved)
+        record = folder.start() if folder else {}
+        self.hardware = self._choose_hardware(model, record)
         log.info("computing with %s", self.hardware.reason)
         optimizer = torch.optim.AdamW(
             parameter_groups(model, config),
@@ -214,12 +176,11 @@ class _Run:
             fused=self.hardware.device != "mps",
         )
         self._prepare(model, optimizer)
-        self.seconds_a_token: list[float] | None = [] if self._bf16_is_on_trial(saved) else None
-        self.average = (
-            AveragedModel(self.bare_model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
-            if config.average_decay
-            else None
-        )
+        self.trial = PrecisionTrial(self.bare_model) if self._bf16_is_on_trial(record) else None
+        self.average = None
+        if config.average_decay:
+            averaging = get_ema_multi_avg_fn(config.average_decay)
+            self.average = AveragedModel(self.bare_model, multi_avg_fn=averaging)
         self.best: models.Tensors = {}
         optimizer.zero_grad()  # of whatever the model did before
         torch.manual_seed(config.seed + self.accelerator.process_index)
@@ -233,9 +194,8 @@ class _Run:
         self.bare_model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     def _write_record(self) -> None:
-        if self.output_dir and self.accelerator.is_main_process:
-            record = {"identity": self.identity, "hardware": self.hardware.to_dict()}
-            files.write_json(self.output_dir / "run.json", record)
+        if self.folder and self.accelerator.is_main_process:
+            self.folder.write_record(self.hardware.to_dict())
 
     # --- the loop
 
@@ -244,9 +204,8 @@ class _Run:
         last_save, interrupted = time.monotonic(), False
         self.model.train()
         bar.set_description("training", refresh=False)
-        bar.n = bar.last_print_n = bar.initial = (
-            self.progress.step
-        )  # the rate is that of this start
+        # The rate that the bar shows is that of this start.
+        bar.n = bar.last_print_n = bar.initial = self.progress.step
         bar.refresh()
         for batch_indices in self._remaining_batches(last_step):
             self._update(batch_indices, bar)
@@ -260,11 +219,9 @@ class _Run:
             if stop:
                 break
         if interrupted:
-            outcome = (
-                "saved; start again to go on"
-                if self.output_dir
-                else "not saved, as there is no output_dir"
-            )
+            outcome = "not saved, as there is no output_dir"
+            if self.folder:
+                outcome = "saved; start again to go on"
             raise Interrupted(f"stopped after update {self.progress.step}, {outcome}")
         self._take_final_weights()
 
@@ -321,7 +278,7 @@ class _Run:
         bar.set_postfix(
             loss=f"{loss:.3f}", examples_per_s=f"{self._examples_per_second():.1f}", refresh=False
         )
-        self._judge_bf16(seconds, sum(batch["input_ids"].numel() for batch in micro_batches))
+        self._judge_precision(seconds, micro_batches)
 
     def _bf16_is_on_trial(self, saved: Mapping[str, Any]) -> bool:
         """Whether bf16 was neither asked for by name, nor kept from an earlier start,
@@ -331,30 +288,20 @@ class _Run:
         asked = hardware.asked_precision(self.config.precision) != "auto"
         return chosen and not asked and not saved and self.accelerator.num_processes == 1
 
-    def _judge_bf16(self, seconds: float, num_tokens: int) -> None:
-        """After the first updates in a bf16 that was measured to be faster: go on in fp32 if it
-        turns out far slower.
-
-        Attention and all that is no dense layer was not measured, and bf16 may be slow there.
-        """
-        if self.seconds_a_token is None:
+    def _judge_precision(self, seconds: float, micro_batches: Sequence[Batch]) -> None:
+        """After the first updates in bf16: go on in fp32 if bf16 turns out far slower."""
+        if self.trial is None:
             return
-        self.seconds_a_token.append(seconds / num_tokens)
-        if len(self.seconds_a_token) < UPDATES_ON_TRIAL:
-            return
-        fastest, self.seconds_a_token = min(self.seconds_a_token), None
-        products = hardware.seconds_of_products(self.bare_model, num_tokens) / num_tokens
-        if seconds > SHORT_SECONDS and fastest > FAR_TOO_SLOW * products:
-            self._go_on_in_fp32(
-                f"the first updates in bf16 took {fastest / products:.0f} times as long as their "
-                "matrix products take in fp32"
-            )
+        num_tokens = sum(batch["input_ids"].numel() for batch in micro_batches)
+        if why := self.trial.verdict(seconds, num_tokens):
+            self._go_on_in_fp32(why)
 
     def _go_on_in_fp32(self, why: str) -> None:
         threads = self.hardware.num_threads
         self.hardware = replace(
             self.hardware, precision="fp32", reason=f"cpu, fp32, {threads} threads: {why}"
         )
+        self.trial = None
         log.warning("update %d: going on in fp32, as %s", self.progress.step + 1, why)
         hardware.unwrap(self.bare_model)
         if self.average is not None:
@@ -369,9 +316,8 @@ class _Run:
         if not self.config.max_grad_norm:
             return 0.0
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        return (
-            0.0 if self.accelerator.scaler else float(norm)
-        )  # fp16's scaler leaves out updates that overflow
+        # fp16's scaler leaves out updates that overflow, so there an infinite norm is no error.
+        return 0.0 if self.accelerator.scaler else float(norm)
 
     def _micro_batches(self, batch_indices: list[int]) -> list[Batch]:
         """This process's share of a global batch,
@@ -385,13 +331,16 @@ class _Run:
         chunks = [
             mine[part::parts] or batch_indices[:1] for part in range(min(parts, max(1, len(mine))))
         ]
-        batches = [self.collate([self.features[index] for index in chunk]) for chunk in chunks]
-        if not mine:
-            batches[0]["labels"] = torch.full_like(batches[0]["labels"], -100)
-        return [
-            {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
-            for batch in batches
-        ]
+        batches = []
+        for chunk in chunks:
+            batch = self.objective.collate([self.features[index] for index in chunk])
+            if not mine:
+                batch["labels"] = torch.full_like(batch["labels"], -100)
+            batches.append(self._to_device(batch))
+        return batches
+
+    def _to_device(self, batch: Batch) -> Batch:
+        return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
 
     def _backward(self, micro_batches: list[Batch]) -> float:
         """Accumulate the gradient of the mean loss over the whole global batch;
@@ -403,21 +352,24 @@ class _Run:
             last = number == len(micro_batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 share = count / max(1.0, total)
-                loss = self.compute_loss(self.model, batch) if count else self._zero_loss(batch)
+                loss = self._loss(batch) if count else self._zero_loss(batch)
                 # DDP averages gradients over processes: undo that, the shares already sum to one.
                 self.accelerator.backward(loss * (share * self.accelerator.num_processes))
                 loss_part += loss.item() * share
         return loss_part
 
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        return self.objective.loss(self.model, batch)
+
     def _zero_loss(self, batch: Batch) -> torch.Tensor:
         """A loss of 0 that reaches every parameter: the mean over no label at all would be NaN."""
         counted = {**batch, "labels": torch.zeros_like(batch["labels"])}
-        return self.compute_loss(self.model, counted) * 0.0
+        return self._loss(counted) * 0.0
 
     # --- evaluation
 
     def _evaluation_is_due(self) -> bool:
-        if self.evaluate is None:
+        if self.objective.evaluate is None:
             return False
         every = self.config.eval_steps or math.ceil(len(self.features) / self.config.batch_size)
         return self.progress.step % every == 0 or self.progress.step == self.num_updates
@@ -425,16 +377,11 @@ class _Run:
     def _evaluate(self) -> None:
         """Measure, keep the best weights, and see whether patience has run out."""
         model = self.bare_model if self.average is None else self.average.module
-        metrics = dict(self.evaluate(model, self.accelerator))
+        metrics = dict(self.objective.evaluate(model, self.accelerator))
         self.model.train()
-        if self.best_metric not in metrics:
-            raise ValueError(
-                f'evaluate must return "{self.best_metric}", it returned {sorted(metrics)}'
-            )
-        self.progress.history.append(
-            {"step": self.progress.step, **{f"eval_{k}": v for k, v in metrics.items()}}
-        )
-        score = -metrics["loss"] if self.best_metric == "loss" else metrics[self.best_metric]
+        score = self.objective.score(metrics)
+        named = {f"eval_{name}": value for name, value in metrics.items()}
+        self.progress.history.append({"step": self.progress.step, **named})
         if score > self.progress.best_score:
             self.progress.best_score, self.progress.best_step = score, self.progress.step
             self.progress.evaluations_without_gain = 0
@@ -468,13 +415,13 @@ class _Run:
 
     def _save(self) -> None:
         """Write the whole state; every process hands its random state to the main one."""
-        if self.output_dir is None:
+        if self.folder is None:
             return
         random_states = gather_object([saved_state.random_states()])
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
             saved_state.save_state(
-                self.output_dir / "state",
+                self.folder.states,
                 self.progress.step,
                 self._tensors(),
                 {**vars(self.progress), "random_states": random_states, "scaler": scaler},
@@ -483,10 +430,10 @@ class _Run:
 
     def _resume(self) -> None:
         """Go on from the newest state, if there is one."""
-        state = self.output_dir and saved_state.newest_state(self.output_dir / "state")
+        state = self.folder and saved_state.newest_state(self.folder.states)
         if len(set(gather_object([str(state)]))) > 1:
             raise ValueError(
-                f"the processes see different states in {self.output_dir}; "
+                f"the processes see different states in {self.folder.path}; "
                 "all machines must share it"
             )
         if not state:
@@ -503,9 +450,8 @@ class _Run:
         }
         if scaler and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(scaler)
-        if (
-            len(random_states) == self.accelerator.num_processes
-        ):  # another number of processes draws anew
+        # Another number of processes draws anew.
+        if len(random_states) == self.accelerator.num_processes:
             saved_state.restore_random_states(random_states[self.accelerator.process_index])
         if self.progress.step < self.num_updates and not self.progress.stopped_early:
             self.progress.resumed_from_steps.append(self.progress.step)
@@ -517,43 +463,28 @@ class _Run:
 
     # --- helpers
 
-    def _choose_hardware(self, model: nn.Module, saved: Mapping[str, Any]) -> hardware.Hardware:
-        """The choice of the run's first start if there was one,
-        changed only by what the config asks for by name.
+    def _choose_hardware(self, model: nn.Module, record: Mapping[str, Any]) -> hardware.Hardware:
+        """The choice of the run's first start if there was one, changed only by what the config
+        asks for by name.
         """
         accelerator = hardware.make_accelerator()
         model.to(accelerator.device).train()
-        precision, threads = (
-            hardware.asked_precision(self.config.precision),
-            self.config.num_threads,
-        )
-        if (
-            saved and saved["hardware"]["device"] == accelerator.device.type
-        ):  # another device: choose anew
-            precision = saved["hardware"]["precision"] if precision == "auto" else precision
-            threads = threads or saved["hardware"]["num_threads"]
-        main = accelerator.is_main_process
-        micro_batch = (
-            self.config.batch_size
-            // self.config.gradient_accumulation_steps
-            // accelerator.num_processes
-        )
-        rows = max(1, micro_batch) * max(self.lengths)
-        box = [
-            hardware.choose(model, num_rows=rows, precision=precision, num_threads=threads)
-            if main
-            else None
-        ]
+        former = record.get("hardware", {})
+        precision = hardware.asked_precision(self.config.precision)
+        threads = self.config.num_threads
+        if former and former["device"] == accelerator.device.type:  # on another device: choose anew
+            precision = former["precision"] if precision == "auto" else precision
+            threads = threads or former["num_threads"]
+        num_parts = self.config.gradient_accumulation_steps * accelerator.num_processes
+        rows = max(1, self.config.batch_size // num_parts) * max(self.lengths)
+        box: list[hardware.Hardware | None] = [None]
+        if accelerator.is_main_process:
+            box[0] = hardware.choose(model, num_rows=rows, precision=precision, num_threads=threads)
         broadcast_object_list(box)
         chosen = box[0]
         torch.set_num_threads(chosen.num_threads)
-        if saved and saved["hardware"] == {
-            **chosen.to_dict(),
-            "reason": saved["hardware"]["reason"],
-        }:
-            return hardware.Hardware(
-                **saved["hardware"]
-            )  # the reason is still what the first start measured
+        if former and former == {**chosen.to_dict(), "reason": former["reason"]}:
+            return hardware.Hardware(**former)  # the reason is still what the first start measured
         return chosen
 
     def _sum(self, value: float) -> float:
@@ -572,15 +503,15 @@ class _Run:
 
     def result(self) -> FitResult:
         return FitResult(
-            self.progress.history,
-            self.progress.step,
-            self.progress.resumed_from_steps,
-            self.progress.train_seconds,
-            self._examples_per_second(),
-            self.hardware,
-            self.progress.best_step,
-            self.progress.step >= self.num_updates or self.progress.stopped_early,
-            self.accelerator,
+            history=self.progress.history,
+            num_updates=self.progress.step,
+            resumed_from_steps=self.progress.resumed_from_steps,
+            train_seconds=self.progress.train_seconds,
+            examples_per_second=self._examples_per_second(),
+            hardware=self.hardware,
+            best_step=self.progress.best_step,
+            finished=self.progress.step >= self.num_updates or self.progress.stopped_early,
+            accelerator=self.accelerator,
         )
 
 

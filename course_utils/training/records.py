@@ -12,6 +12,8 @@ import numpy as np
 from course_utils.training import hardware
 from course_utils.training.loop import FitResult
 
+LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "scikit-learn")
+
 
 def record_of(fitted: FitResult, config: Mapping[str, Any], command: str) -> dict[str, Any]:
     """How a run went, JSON-ready: its settings, time, curve, machine and versions,
@@ -30,36 +32,26 @@ def record_of(fitted: FitResult, config: Mapping[str, Any], command: str) -> dic
         "precision": fitted.hardware.to_dict(),
         "hardware": hardware.describe(),
         "command": command,
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                name: version(name)
-                for name in (
-                    "torch",
-                    "transformers",
-                    "datasets",
-                    "accelerate",
-                    "tokenizers",
-                    "scikit-learn",
-                )
-            },
-        },
-        "curve": thin_curve(fitted.history),
+        "versions": versions(),
+        "curve": _thin_curve(fitted.history),
         "evaluations": [entry for entry in fitted.history if "loss" not in entry],
     }
 
 
-def thin_curve(
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that decide a result."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def _thin_curve(
     history: Sequence[dict[str, float]], num_points: int = 200
 ) -> list[dict[str, float]]:
     """The loss curve as at most `num_points` means over equal stretches of updates."""
     updates = [entry for entry in history if "loss" in entry]
-    stretches = [part for part in np.array_split(np.arange(len(updates)), num_points) if len(part)]
-    return [
-        {
-            "step": updates[part[-1]]["step"],
-            "learning_rate": updates[part[-1]]["learning_rate"],
-            "loss": round(float(np.mean([updates[i]["loss"] for i in part])), 5),
-        }
-        for part in stretches
-    ]
+    curve = []
+    for numbers in np.array_split(np.arange(len(updates)), num_points):
+        if len(numbers):
+            last = updates[numbers[-1]]
+            loss = float(np.mean([updates[number]["loss"] for number in numbers]))
+            curve.append({**last, "loss": round(loss, 5)})
+    return curve

@@ -1,5 +1,8 @@
-"""The run folder: what identifies a run, when a folder is refused, resumed or deleted,
-and the record of a run.
+"""The run folder: what identifies a run, and when a folder is refused, resumed or deleted.
+
+run.json      identity and hardware of the run that the folder belongs to; written first
+state/        the last saved state, to go on from; deleted once the run is finished
+result.json   what the finished run reached; written after the model
 """
 
 from __future__ import annotations
@@ -9,56 +12,32 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course_utils.files import ensure_writable, read_json, sha256
-from course_utils.training.saved_state import remove_states
+from course_utils import files
+from course_utils.training import saved_state
+
+# Where google.colab's drive.mount("/content/drive") puts the Drive.
+COLAB_DRIVE = Path("/content/drive/MyDrive")
 
 
-def refuse_other_run(folder: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise ValueError, naming a setting and both its values,
-    if `folder` holds a run with other settings.
+# --- identity -------------------------------------------------------------------------------------
+
+
+def identity_of(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """The settings that identify a run, without a path of this machine.
+
+    Where settings[start] is a folder, it is known by its own name and by the hash of its weights,
+    so that another checkpoint of the same name is another run.
     """
-    for name in {**saved, **now}:
-        there, here = saved.get(name), now.get(name)
-        if there != here:
-            raise ValueError(
-                f"{folder} holds another run: {name} is {there!r} there and {here!r} here; choose "
-                "another folder, or delete that one"
-            )
-
-
-def read_run(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """The record (run.json) of the run in `folder`, {} for a new one.
-    Raises ValueError if it is another run.
-    """
-    path = folder / "run.json"
-    if not path.exists():
-        return {}
-    record = read_json(path)
-    refuse_other_run(folder, record.get("identity", {}), identity)
-    return record
-
-
-def delete_run(folder: Path) -> None:
-    """Delete what a run wrote into `folder` to go on by or to be read,
-    and leave everything else there.
-    """
-    if not any((folder / name).exists() for name in ("run.json", "result.json")):
-        return  # what lies there is no run's
-    remove_states(folder / "state")
-    for name in (
-        "result.json",
-        "model.safetensors",
-        "run.json",
-    ):  # which says whose the rest is, so it goes last
-        (folder / name).unlink(missing_ok=True)
-
-
-COLAB_DRIVE = Path(
-    "/content/drive/MyDrive"
-)  # where google.colab's drive.mount("/content/drive") puts it
+    checkpoint = settings[start]
+    weights = Path(checkpoint).expanduser() / "model.safetensors"
+    known = {}
+    if checkpoint and weights.is_file():
+        known[f"{start}_sha256"] = files.sha256(weights)
+    return {**settings, start: checkpoint_name(checkpoint), **known}
 
 
 def checkpoint_name(checkpoint: str) -> str:
@@ -67,20 +46,106 @@ def checkpoint_name(checkpoint: str) -> str:
     return folder.absolute().name if checkpoint and folder.exists() else checkpoint
 
 
-def identity_of(settings: Mapping[str, Any], start: str) -> dict[str, Any]:
-    """The settings without a path of this machine: where settings[start] is a folder,
-    it is known by its weights.
+# --- the folder -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run.
+
+    path: the folder, which need not exist.
+    identity: every setting that decides the final weights, and a hash of the data, by name.
     """
-    checkpoint = settings[start]
-    weights = Path(checkpoint).expanduser() / "model.safetensors"
-    known = {f"{start}_sha256": sha256(weights)} if checkpoint and weights.is_file() else {}
-    return {**settings, start: checkpoint_name(checkpoint), **known}
+
+    path: Path
+    identity: Mapping[str, Any]
+
+    @property
+    def states(self) -> Path:
+        """The folder that the saved states lie in."""
+        return self.path / "state"
+
+    def start(self) -> dict[str, Any]:
+        """Claim the folder for this run: its record (run.json) if it was started before, else {}.
+
+        Raises OSError if the folder cannot be written, ValueError if it holds another run.
+        """
+        files.ensure_writable(self.path)
+        record = self._read("run.json")
+        if record is None:
+            if self.states.exists():  # of a run whose deletion was cut short
+                saved_state.remove_states(self.states)
+            return {}
+        self.refuse_other(record.get("identity", {}))
+        return record
+
+    def write_record(self, hardware: Mapping[str, Any]) -> None:
+        """Write run.json: whose the folder is, and what it computes with."""
+        record = {"identity": dict(self.identity), "hardware": dict(hardware)}
+        files.write_json(self.path / "run.json", record)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of this run if it is finished; None if there is something left to do.
+
+        What is None can be written. Nothing is deleted but the states of a finished run, if it was
+        killed before it could do that itself. Raises ValueError if the folder holds another run,
+        OSError if it cannot be written.
+        """
+        result = self._read("result.json")
+        if result is not None:
+            self._refuse_other_settings(result.get("config", {}))
+            saved_state.remove_states(self.states)
+            return result
+        files.ensure_writable(self.path)
+        record = self._read("run.json")
+        if record is not None:
+            self._refuse_other_settings(record.get("identity", {}))
+        return None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json, then drop the states; the model must be there already.
+
+        In this order a kill in between loses nothing.
+        """
+        files.write_json(self.path / "result.json", result)
+        saved_state.remove_states(self.states)
+
+    def delete(self) -> None:
+        """Delete what a run wrote here to go on by or to be read; leave everything else.
+
+        A folder without run.json and result.json holds no run, and stays as it is.
+        """
+        if not any((self.path / name).exists() for name in ("run.json", "result.json")):
+            return
+        saved_state.remove_states(self.states)
+        # run.json goes last: it says whose the rest is.
+        for name in ("result.json", "model.safetensors", "run.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def refuse_other(self, saved: Mapping[str, Any]) -> None:
+        """Raise ValueError, naming a setting and both its values, if `saved` is not this run's
+        identity.
+        """
+        for name in {**saved, **self.identity}:
+            there, here = saved.get(name), self.identity.get(name)
+            if there != here:
+                raise ValueError(
+                    f"{self.path} holds another run: {name} is {there!r} there and {here!r} here; "
+                    "choose another folder, or delete that one"
+                )
+
+    def _refuse_other_settings(self, saved: Mapping[str, Any]) -> None:
+        """The same, for a record that holds more than the identity."""
+        self.refuse_other({name: saved.get(name) for name in self.identity})
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """The content of a file of this folder, None if it is not there."""
+        path = self.path / name
+        return files.read_json(path) if path.exists() else None
 
 
 def refuse_own_start(checkpoint: str, output_dir: Path) -> None:
-    """Raise ValueError where a run would write over (or, without resume, delete) the weights
-    that it starts from.
-    """
+    """Raise ValueError where a run would write over the weights that it starts from."""
     if checkpoint and Path(checkpoint).expanduser().resolve() == output_dir.resolve():
         raise ValueError(
             f"the run starts from {checkpoint} and would write over it; choose another output "
@@ -88,36 +153,11 @@ def refuse_own_start(checkpoint: str, output_dir: Path) -> None:
         )
 
 
-def finished_result(
-    output_dir: Path, identity: Mapping[str, Any], *, resume: bool = True
-) -> dict[str, Any] | None:
-    """The result of a run that is over; None if there is still something to do,
-    and then the folder can be written.
-
-    Without `resume` the run that the folder holds is deleted first. Raises ValueError if it holds
-    another run, OSError if it cannot be written.
-    """
-    if not resume:
-        delete_run(output_dir)
-    path = output_dir / "result.json"
-    if not path.exists():
-        ensure_writable(output_dir)
-        if (
-            output_dir / "run.json"
-        ).exists():  # refused here, before any work and before anything is written
-            saved = read_json(output_dir / "run.json").get("identity", {})
-            refuse_other_run(output_dir, {name: saved.get(name) for name in identity}, identity)
-        return None
-    result = read_json(path)
-    saved = result.get("config", {})
-    refuse_other_run(output_dir, {name: saved.get(name) for name in identity}, identity)
-    remove_states(output_dir / "state")  # if it was killed before it could
-    return result
+# --- where a notebook keeps its runs --------------------------------------------------------------
 
 
 def run_folder(name: str) -> Path:
-    """The folder in which a notebook keeps its runs,
-    so that a killed kernel or a new day loses nothing.
+    """The folder in which a notebook keeps its runs, so that a killed kernel loses nothing.
 
     It is runs/NAME beside the notebooks' folder; on Colab, whose disk is gone with the machine, a
     folder of the Drive if that is mounted. The variable COURSE_RUNS_DIR names another place; empty,

@@ -10,9 +10,19 @@ from .phrases import pools_of
 from .template import pick, shuffled
 
 GENRES = (
-    "horror", "thriller", "war", "western", "crime", "drama",
-    "comedy", "romance", "scifi", "family", "musical", "sports",
-)  # fmt: skip
+    "horror",
+    "thriller",
+    "war",
+    "western",
+    "crime",
+    "drama",
+    "comedy",
+    "romance",
+    "scifi",
+    "family",
+    "musical",
+    "sports",
+)
 SHARE_OF_MEN_IN_THE_LEAD = {"war": 0.9, "western": 0.8}
 FIRST_YEAR = {"western": 1938, "musical": 1934, "war": 1946, "scifi": 1956}
 CATALOGUE_SEED = 1895

@@ -21,16 +21,34 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "phrases"
 SIDES = ("train", "test")
 PHENOMENA = (
-    "plain", "negation", "contrast", "reversed_expectation", "comparison", "understatement", "mixed_aspects",
-    "hypothetical", "quoted_opinion", "irony",
-)  # fmt: skip
+    "plain",
+    "negation",
+    "contrast",
+    "reversed_expectation",
+    "comparison",
+    "understatement",
+    "mixed_aspects",
+    "hypothetical",
+    "quoted_opinion",
+    "irony",
+)
 FRAME_FAMILIES = ("open", "plot", "aspect", "close", "nudge", "rate", *PHENOMENA)
 FRAME_POOLS = ("anecdote", "filler", "concede", "scene", "thought")
 FACT_KINDS = ("title", "role", "premise", "twist", "place")
 SHARED = (
-    "char.m", "char.f", "first.m", "first.f", "relative", "weekday", "month", "colour", "weeks",
-    "low_or_high", "good_or_bad", "longer",
-)  # fmt: skip
+    "char.m",
+    "char.f",
+    "first.m",
+    "first.f",
+    "relative",
+    "weekday",
+    "month",
+    "colour",
+    "weeks",
+    "low_or_high",
+    "good_or_bad",
+    "longer",
+)
 TOLD_ONCE = ("place", "year", "role", "twist", "weeks", "nth", "nth_word", "age", "sibling")
 TAG = re.compile(r"(?:[@#]!?\S+ )")
 

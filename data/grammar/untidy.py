@@ -10,29 +10,64 @@ from .template import pick
 
 BREAK = "<br /><br />"
 SHARE = {  # of reviews
-    "breaks": 0.56, "entities": 0.07, "typos": 0.16, "shout": 0.12, "glued": 0.05, "dots": 0.06,
-    "spaces": 0.05, "emoji": 0.03, "apostrophes": 0.05, "lower": 0.012, "bangs": 0.05,
-    "stars": 0.04, "dash": 0.04,
-}  # fmt: skip
+    "breaks": 0.56,
+    "entities": 0.07,
+    "typos": 0.16,
+    "shout": 0.12,
+    "glued": 0.05,
+    "dots": 0.06,
+    "spaces": 0.05,
+    "emoji": 0.03,
+    "apostrophes": 0.05,
+    "lower": 0.012,
+    "bangs": 0.05,
+    "stars": 0.04,
+    "dash": 0.04,
+}
 MISSPELT = {
-    "definitely": "definately", "separate": "seperate", "believe": "beleive", "believed": "beleived",
-    "weird": "wierd", "surprised": "suprised", "surprise": "suprise", "surprises": "suprises",
-    "character": "charachter", "characters": "charachters", "ridiculous": "rediculous",
+    "definitely": "definately",
+    "separate": "seperate",
+    "believe": "beleive",
+    "believed": "beleived",
+    "weird": "wierd",
+    "surprised": "suprised",
+    "surprise": "suprise",
+    "surprises": "suprises",
+    "character": "charachter",
+    "characters": "charachters",
+    "ridiculous": "rediculous",
     "beginning": "begining",
-    "because": "becuase", "which": "wich", "performance": "performence", "performances": "performences",
-    "excellent": "excelent", "completely": "completly", "disappointed": "dissapointed",
-    "disappointment": "dissapointment", "embarrassing": "embarassing", "forgettable": "forgetable",
-    "beautiful": "beautifull", "until": "untill", "really": "realy",
-    "director": "directer", "writing": "writting", "tedious": "tedius",
-    "dialogue": "dialouge", "review": "reveiw", "friend": "freind", "friends": "freinds",
+    "because": "becuase",
+    "which": "wich",
+    "performance": "performence",
+    "performances": "performences",
+    "excellent": "excelent",
+    "completely": "completly",
+    "disappointed": "dissapointed",
+    "disappointment": "dissapointment",
+    "embarrassing": "embarassing",
+    "forgettable": "forgetable",
+    "beautiful": "beautifull",
+    "until": "untill",
+    "really": "realy",
+    "director": "directer",
+    "writing": "writting",
+    "tedious": "tedius",
+    "dialogue": "dialouge",
+    "review": "reveiw",
+    "friend": "freind",
+    "friends": "freinds",
     "minutes": "mintues",
-    "their": "there", "masterpiece": "masterpeice", "genuine": "genuin",
-}  # fmt: skip
+    "their": "there",
+    "masterpiece": "masterpeice",
+    "genuine": "genuin",
+}
 EMOJI = ("🎬", "🍿", "📽️", "🎞️", "🤷", "😅", "🙃", "👀")
 LONG_WORD = re.compile(r"\b[a-z]{6,}\b")
 EMPHATIC = re.compile(
-    r"\b(not|never|nothing|nobody|every|all|only|best|worst|so|really|must|ever|love|loved|hate|hated|why|very|more|less|"
-    r"one|first|last|again|always|still|much|too|and|but|minute|everything|everyone|film|movie|this|wrong|whole)\b"
+    r"\b(not|never|nothing|nobody|every|all|only|best|worst|so|really|must|ever|love|loved|hate|"
+    r"hated|why|very|more|less|one|first|last|again|always|still|much|too|and|but|minute|"
+    r"everything|everyone|film|movie|this|wrong|whole)\b"
 )
 NEGATORS = frozenset(
     {"never", "nothing", "neither", "nobody", "nowhere", "hardly", "without", "cannot"}

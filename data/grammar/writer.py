@@ -20,10 +20,18 @@ PRONOUNS = {
     "f": {"he": "she", "his": "her", "him": "her", "himself": "herself"},
 }
 AGREE = {
-    "is": ("is", "are"), "has": ("has", "have"), "does": ("does", "do"), "was": ("was", "were"),
-    "it": ("it", "they"), "them": ("it", "them"), "its": ("its", "their"), "itself": ("itself", "themselves"),
-    "s": ("s", ""), "es": ("es", ""), "ies": ("ies", "y"),
-}  # fmt: skip
+    "is": ("is", "are"),
+    "has": ("has", "have"),
+    "does": ("does", "do"),
+    "was": ("was", "were"),
+    "it": ("it", "they"),
+    "them": ("it", "them"),
+    "its": ("its", "their"),
+    "itself": ("itself", "themselves"),
+    "s": ("s", ""),
+    "es": ("es", ""),
+    "ies": ("ies", "y"),
+}
 OTHERS = {  # how a first-person phrase is told about somebody else
     "he": {"I was": "he was", "I": "he", "me": "him", "my": "his", "myself": "himself"},
     "she": {"I was": "she was", "I": "she", "me": "her", "my": "her", "myself": "herself"},
@@ -157,12 +165,20 @@ class Writer:
         if name in RATINGS:
             return str(pick(self.rng, RATINGS[name]))
         facts = {
-            "kind": film.kind, "kinds": film.kinds, "place": film.place,
-            "in_place": f"{film.preposition} {film.place}", "year": film.year, "minutes": film.minutes,
-            "minutes_less": film.minutes - 1, "weeks": film.weeks, "age": film.age, "nth": ORDINALS[film.nth],
-            "nth_word": CARDINALS[film.nth - 1], "hours": _hours(film.minutes),
+            "kind": film.kind,
+            "kinds": film.kinds,
+            "place": film.place,
+            "in_place": f"{film.preposition} {film.place}",
+            "year": film.year,
+            "minutes": film.minutes,
+            "minutes_less": film.minutes - 1,
+            "weeks": film.weeks,
+            "age": film.age,
+            "nth": ORDINALS[film.nth],
+            "nth_word": CARDINALS[film.nth - 1],
+            "hours": _hours(film.minutes),
             "score": f"{4 + int(self.rng.random() * 4)}.{int(self.rng.random() * 10)}",
-        }  # fmt: skip
+        }
         return str(facts[name]) if name in facts else None
 
     def _person(self, letter: str) -> Person:

@@ -5,7 +5,11 @@ progress survives anything.
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 
+from course_utils import checks
 from course_utils.checks import check, engine, progress
 from course_utils.checks.engine import Case, Exercise, Verdict
 from course_utils.checks.values import same, show
@@ -59,13 +64,21 @@ EXERCISES = {
 }
 
 
+@pytest.fixture
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the check modules of a course of one notebook."""
+    folder = tmp_path_factory.mktemp("checks")
+    (folder / "n77_made_up.py").touch()
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modules: Path) -> Path:
     """A course of one notebook with the exercises above; returns its progress file."""
-    module = ModuleType("course_utils.checks.made_up")
+    module = ModuleType("course_utils.checks.n77_made_up")
     module.EXERCISES = EXERCISES  # type: ignore[attr-defined]
-    monkeypatch.setitem(engine.importlib.sys.modules, module.__name__, module)
-    monkeypatch.setattr(engine, "TOPICS", {"77": "made_up", "78": "still_to_come"})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(checks, "__path__", [str(modules)])
     file = tmp_path / "progress.json"
     monkeypatch.setenv("COURSE_PROGRESS_FILE", str(file))
     return file
@@ -381,9 +394,17 @@ def test_own_words_for_values(say: Say) -> None:
     )
 
 
-@pytest.mark.parametrize("number", ["77.9", "99.1", "77", "", 77.1, None])
-def test_an_unknown_exercise_is_refused(number: Any) -> None:
-    with pytest.raises(ValueError, match=r"77"):
+@pytest.mark.parametrize("number", ["99.1", "7", "", 77.1, None, "n77.1"])
+def test_an_unknown_notebook_is_refused_with_those_there_are(number: Any) -> None:
+    expected = f'such as "02.3", in quotes, of notebooks 77; got {number!r}'
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        check(number, double)
+
+
+@pytest.mark.parametrize("number", ["77.9", "77", "77."])
+def test_an_unknown_exercise_is_refused_with_those_there_are(number: str) -> None:
+    expected = f"notebook 77 has the exercises 77.1, 77.2, 77.3, 77.4; got {number!r}"
+    with pytest.raises(ValueError, match=re.escape(expected)):
         check(number, double)
 
 
@@ -449,14 +470,56 @@ def test_an_error_that_cannot_be_said_is_told(say: Say) -> None:
     )
 
 
-def test_an_error_inside_a_topic_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        engine.importlib,
-        "import_module",
-        lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no numpy", name="numpy")),
+# --- check modules --------------------------------------------------------------------------------
+
+
+def test_a_new_check_module_is_found_by_its_name(modules: Path) -> None:
+    (modules / "n03_new.py").write_text(
+        "from course_utils.checks.engine import Exercise\n"
+        "EXERCISES = {'1': Exercise(title='New', value=lambda: 1)}\n"
     )
-    with pytest.raises(ModuleNotFoundError, match="numpy"):
+    for other in ("values.py", "n3_short.py", "n123_long.py", "number.py", "n04_no_module.txt"):
+        (modules / other).touch()
+    assert engine._check_modules() == {
+        "03": "course_utils.checks.n03_new",
+        "77": "course_utils.checks.n77_made_up",
+    }
+    try:
+        assert [*engine._exercises_of("03")] == ["1"]
+        assert progress() == {"03": (0, 1), "77": (0, 4)}
+    finally:
+        del sys.modules["course_utils.checks.n03_new"]
+
+
+def test_an_error_inside_a_check_module_is_not_hidden(modules: Path) -> None:
+    (modules / "n78_broken.py").write_text("import no_such_library\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         check("78.1", double)
+
+
+def test_a_check_imports_no_other_notebooks_checks(tmp_path: Path) -> None:
+    """Also where the folder with the notebooks is not there."""
+    code = (
+        "import sys\n"
+        "from course_utils.checks import check\n"
+        "check('00.1', ...)\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('course_utils.checks.n')))\n"
+    )
+    package = Path(checks.__file__).parents[1]
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, tmp_path / "course_utils", ignore=ignored)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "00.1 · not answered yet: replace the ... and run the cell again",
+        "course_utils.checks.n00_start_here",
+    ]
 
 
 # --- comparison -----------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Every exercise of every notebook: the solution is right, the untouched starter waits,
 wrong answers are caught.
 
-The wrong answers of a topic lie in wrong_TOPIC.py: in WRONG at least three an exercise, in
-GIVEAWAYS what no hint may say, in RIGHT other answers that are right.
+The wrong answers to notebook 05_bert_math lie in wrong_05_bert_math.py: in WRONG at least three per
+exercise, in GIVEAWAYS what no hint may say, in RIGHT other answers that are right.
 """
 
 import importlib
@@ -18,13 +18,14 @@ import pytest
 
 from course_utils.checks import check, engine
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-EXERCISES = {
-    f"{notebook}.{name}": exercise
-    for notebook in engine.TOPICS
-    for name, exercise in engine.exercises_of(notebook).items()
-}
-NOTEBOOKS = sorted({number[:2] for number in EXERCISES})
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parents[1] / "notebooks"
+# {"05": "05_bert_math"}: the name of the notebook that a check module belongs to, by its number
+NAMES = {number: name.rpartition(".n")[2] for number, name in engine._check_modules().items()}
+NOTEBOOKS = [*NAMES]
+EXERCISES = [
+    f"{notebook}.{name}" for notebook in NOTEBOOKS for name in engine._exercises_of(notebook)
+]
 each_exercise = pytest.mark.parametrize("number", EXERCISES)
 
 
@@ -34,11 +35,11 @@ def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def path_of(notebook: str, folder: str = ".") -> Path:
-    return FOLDER / folder / f"{notebook}_{engine.TOPICS[notebook]}.ipynb"
+    return FOLDER / folder / f"{NAMES[notebook]}.ipynb"
 
 
 def wrong_answers(notebook: str) -> ModuleType:
-    return importlib.import_module(f"wrong_{engine.TOPICS[notebook]}")
+    return importlib.import_module(f"wrong_{NAMES[notebook]}")
 
 
 @cache
@@ -52,17 +53,18 @@ def cells_with_checks(path: Path) -> list[nbformat.NotebookNode]:
 
 @cache
 def answers(path: Path) -> dict[str, Any]:
-    """What each `check(number, answer)` of a notebook is given;
-    only the setup cell and those with a check run.
+    """What each `check(number, answer)` of a notebook is given.
+
+    Only the cell that finds the course, the set-up cell and the cells with a check run.
     """
     given: dict[str, Any] = {}
-    setup = next(
-        cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
-    )
+    cells = nbformat.read(path, as_version=4).cells
+    find_course, setup = [cell for cell in cells if cell.cell_type == "code"][:2]
     names: dict[str, Any] = {}
     before = Path.cwd()
     os.chdir(path.parent)
     try:
+        exec(find_course.source, names)
         exec(setup.source, names)
         names["check"] = given.__setitem__
         for cell in cells_with_checks(path):
@@ -76,6 +78,14 @@ def said(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
     assert check(number, answer) is None
     return capsys.readouterr().out
+
+
+def test_notebook_check_module_and_wrong_answers_have_one_name() -> None:
+    modules = sorted(path.stem for path in Path(engine.__file__).parent.glob("n[0-9]*.py"))
+    assert modules == [f"n{name}" for name in NAMES.values()], "two modules of one number"
+    assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == [*NAMES.values()]
+    wrong = sorted(path.stem for path in HERE.glob("wrong_*.py"))
+    assert wrong == [f"wrong_{name}" for name in NAMES.values()]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
