@@ -77,5 +77,5 @@ lock: ## pin one version of everything within pyproject.toml's ranges (ARGS=--up
 
 clean: ## remove .venv and what the tools left behind; work/ and runs/ stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find course_utils data notebooks scripts tests \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	find course_utils data experiments notebooks scripts tests \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +

@@ -408,7 +408,7 @@ def _read_progress() -> dict[str, set[str]]:
     """What is solved; nothing, if the file is missing, broken or of another kind."""
     try:
         saved = json.loads(_progress_file().read_text(encoding="utf-8"))
-        return {str(notebook): {str(name) for name in names} for notebook, names in saved.items()}
+        return {str(notebook): set(map(str, names)) for notebook, names in saved.items()}
     except (OSError, ValueError, AttributeError, TypeError, RuntimeError):
         return {}
 

@@ -52,8 +52,8 @@ def _idf_cases() -> list[Case]:
 
 def _cosine(first: Mapping[str, int], second: Mapping[str, int]) -> float:
     product = sum(count * second.get(word, 0) for word, count in first.items())
-    lengths = (math.sqrt(sum(count * count for count in bag.values())) for bag in (first, second))
-    return product / (math.prod(lengths) or 1.0)
+    lengths = math.hypot(*first.values()) * math.hypot(*second.values())
+    return product / (lengths or 1.0)
 
 
 def _cosine_cases() -> list[Case]:
@@ -167,6 +167,11 @@ def _show_vectors(value: Any) -> str:
 # --- 01.5 and 01.6: same bag, other order ---------------------------------------------------------
 
 
+def _neighbours(text: str) -> list[str]:
+    """Each pair of words that stand side by side, as one string."""
+    return [" ".join(pair) for pair in pairwise(_words(text))]
+
+
 def _words(text: str) -> list[str]:
     return re.findall(r"\b\w\w+\b", text.lower())  # as scikit-learn's vectorizers do
 
@@ -200,7 +205,7 @@ def _judge_pair_of_pairs(pair: Any) -> Verdict | None:
     """None if, besides, the same neighbours stand side by side, each as often."""
     if verdict := _judge_pair(pair):
         return verdict
-    first, second = ([" ".join(two) for two in pairwise(_words(text))] for text in pair)
+    first, second = _neighbours(pair[0]), _neighbours(pair[1])
     if Counter(first) == Counter(second):
         return None
     return Verdict(
@@ -232,13 +237,11 @@ def _judge_experiment(answer: Any) -> Verdict | None:
         )
     train, validation = _course_reviews()
     try:
-        changed = {
-            name: any(step(text) != text for text in validation[0]) for name, step in steps.items()
-        }
-        prepared = {
-            name: [[*map(step, texts)] for texts in (train[0], validation[0])]
-            for name, step in steps.items()
-        }
+        changed: dict[str, bool] = {}
+        prepared: dict[str, tuple[list[str], list[str]]] = {}
+        for name, step in steps.items():
+            prepared[name] = (list(map(step, train[0])), list(map(step, validation[0])))
+            changed[name] = prepared[name][1] != list(validation[0])
     except (Exception, SystemExit) as error:
         return Verdict(
             "steps that take every review",

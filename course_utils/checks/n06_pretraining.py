@@ -5,6 +5,7 @@ whole words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -134,9 +135,8 @@ def _pair(
 ) -> tuple[list[int], list[int], int]:
     others = [text for place, text in enumerate(texts) if place != number]
     rest = others[draw][1:] if label else texts[number][cut:]
-    first, second = (
-        [token for sentence in part for token in sentence] for part in (texts[number][:cut], rest)
-    )
+    first = list(chain.from_iterable(texts[number][:cut]))
+    second = list(chain.from_iterable(rest))
     return first, second, label
 
 

@@ -52,11 +52,12 @@ def _floor_cases() -> list[Case]:
 def _padding_share(
     lengths: Sequence[int], batches: Sequence[Sequence[int]], multiple_of: int
 ) -> float:
-    slots = sum(
-        len(batch) * multiple_of * math.ceil(max(lengths[i] for i in batch) / multiple_of)
-        for batch in batches
-    )
-    return 1 - sum(lengths[i] for batch in batches for i in batch) / slots
+    slots = tokens = 0
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        slots += len(batch) * multiple_of * math.ceil(longest / multiple_of)
+        tokens += sum(lengths[i] for i in batch)
+    return 1 - tokens / slots
 
 
 def _padding_cases() -> list[Case]:
@@ -190,7 +191,7 @@ def _cosine_cases() -> list[Case]:
 def _decay_groups(
     shapes: Mapping[str, tuple[int, ...]], frozen: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    learning = [name for name in shapes if not any(name.startswith(prefix) for prefix in frozen)]
+    learning = [name for name in shapes if not name.startswith(tuple(frozen))]
     return (
         [name for name in learning if len(shapes[name]) > 1],
         [name for name in learning if len(shapes[name]) < 2],

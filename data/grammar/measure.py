@@ -81,25 +81,25 @@ def _overlap(splits: Mapping[str, Sequence[Review]]) -> str:
 def _baseline(splits: Mapping[str, Sequence[Review]]) -> str:
     names = [name for name in splits if name not in ("train", "unsupervised")]
     found = {name: _score(splits["train"], splits[name]) for name in names}
-    slices = {
-        name: accuracy_by([review.phenomenon for review in splits[name]], found[name])
-        for name in names
-    }
-    rows = [
-        (phenomenon, *(_percent(*slices[name][phenomenon]) for name in names))
-        for phenomenon in PHENOMENA
-    ]
+    slices = {}
+    for name in names:
+        phenomena = [review.phenomenon for review in splits[name]]
+        slices[name] = accuracy_by(phenomena, found[name])
+    rows = []
+    for phenomenon in PHENOMENA:
+        cells = [_percent(*slices[name][phenomenon]) for name in names]
+        rows.append((phenomenon, *cells))
     rows.append(("all", *(_percent(found[name].accuracy, len(splits[name])) for name in names)))
     return _table(("TF-IDF bigrams, accuracy % (reviews)", *names), rows)
 
 
 def _score(train: Sequence[Review], scored: Sequence[Review]) -> Evaluation:
-    columns = [
-        [getattr(review, field) for review in reviews]
-        for reviews in (train, scored)
-        for field in ("text", "label")
-    ]
-    return tfidf_baseline(*columns)
+    return tfidf_baseline(
+        [review.text for review in train],
+        [review.label for review in train],
+        [review.text for review in scored],
+        [review.label for review in scored],
+    )
 
 
 def _percent(accuracy: float, count: int) -> str:
@@ -122,7 +122,8 @@ def _keys(text: str) -> list[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    cells = [
-        [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line] for line in lines
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(content: object) -> str:
+    return f"{content:,}" if isinstance(content, int) else str(content)

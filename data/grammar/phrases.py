@@ -109,10 +109,11 @@ def all_pools() -> dict[str, tuple[Phrase, ...]]:
 @cache
 def pools_of(side: str) -> dict[str, tuple[Phrase, ...]]:
     """The pools as `side` sees them."""
-    return {
-        name: tuple(phrase for index, phrase in enumerate(phrases) if belongs(name, index, side))
-        for name, phrases in all_pools().items()
-    }
+    pools = {}
+    for name, phrases in all_pools().items():
+        seen = [phrase for index, phrase in enumerate(phrases) if belongs(name, index, side)]
+        pools[name] = tuple(seen)
+    return pools
 
 
 def _read(path: Path) -> Iterator[tuple[str, tuple[Phrase, ...]]]:

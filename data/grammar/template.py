@@ -56,10 +56,8 @@ def _parse_until(text: str, start: int, closers: str) -> tuple[tuple[Node, ...],
             nodes.append(("slot", _parse_slot(text[at + 1 : end])))
             at = end + 1
         else:
-            end = min(
-                (i for i in (text.find(c, at) for c in "[{]" + closers) if i >= 0),
-                default=len(text),
-            )
+            ends = [text.find(character, at) for character in "[{]" + closers]
+            end = min((place for place in ends if place >= 0), default=len(text))
             nodes.append(text[at:end])
             at = end
     return tuple(nodes), at

@@ -293,8 +293,12 @@ def aspects_of(genre: str) -> tuple[str, ...]:
     """What films of `genre` are judged by, in the order of the phrase files."""
     pools = all_pools()
     names = [name.removesuffix(".sg") for name in pools if name.endswith(".sg")]
-    genres = {name: [phrase.text for phrase in pools.get(f"{name}.genre", ())] for name in names}
-    return tuple(name for name in names if not genres[name] or genre in genres[name])
+    fitting = []
+    for name in names:
+        genres = [phrase.text for phrase in pools.get(f"{name}.genre", ())]
+        if not genres or genre in genres:
+            fitting.append(name)
+    return tuple(fitting)
 
 
 def _inflect(text: str, forms: tuple[str, ...], voices: dict[str, str]) -> str:

@@ -2,8 +2,11 @@
 and no global setting changes.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -20,6 +23,7 @@ from pictures import LEAST_POINTS, check_contrast, check_layout, contrast, strin
 from course_utils import plots
 from course_utils.plots import theme
 
+ROOT = Path(__file__).resolve().parents[2]
 UPDATES = [
     {
         "step": step,
@@ -444,6 +448,15 @@ def test_numbers_are_white_on_dark_cells_and_absent_unless_asked_for() -> None:
     assert dark == [False, True, False, True]
     assert not plots.heatmap(values, ["a", "b"], ["x", "y"], "share").texts
     assert plots.heatmap([[7]], ["a"], ["x"], "count", numbers="d").texts[0].get_text() == "7"
+
+
+def test_matplotlib_is_not_loaded_before_a_picture_is_wanted() -> None:
+    """It builds a cache of fonts when it is first imported, which takes a while."""
+    code = "import sys, course_utils.plots; print('matplotlib' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "False"
 
 
 # --- the theme ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_TEXTS = 64  # lines of a panel, so that each can still be seen
 _BETWEEN = 0.12  # inches between two batches
-_REAL, _PADDING = tint(BLUE, 0.7), tint(GREY, 0.15)
+_REAL, _PADDING = (BLUE, 0.7), (GREY, 0.15)  # colour and share of it
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def padding(
         drawing.label(ax, left, 0.45, share, ha="left")
         _draw_batches(ax, layout, Area(left, 0.68, panel, line), max_length)
     y = height + 0.15
-    for left, fill, name in ((0.1, _REAL, "real tokens"), (1.4, _PADDING, "[PAD]")):
-        drawing.square(ax, left, y - 0.06, 0.24, 0.12, fill, edge=GREY)
+    for left, look, name in ((0.1, _REAL, "real tokens"), (1.4, _PADDING, "[PAD]")):
+        drawing.square(ax, left, y - 0.06, 0.24, 0.12, tint(*look), edge=GREY)
         drawing.label(ax, left + 0.32, y, name, ha="left")
     shares = [f"{layout.title}: {100 * layout.share_of_padding:.0f} %" for layout in layouts]
     describe(
@@ -98,9 +98,9 @@ def _draw_batches(ax: Axes, layout: _Layout, first: Area, max_length: int) -> No
     for batch, width in zip(layout.batches, layout.widths, strict=True):
         for length in batch:
             full = first.width * width / max_length
-            drawing.square(ax, first.left, y, full, first.height, _PADDING)
+            drawing.square(ax, first.left, y, full, first.height, tint(*_PADDING))
             real = first.width * length / max_length
-            drawing.square(ax, first.left, y, real, first.height, _REAL)
+            drawing.square(ax, first.left, y, real, first.height, tint(*_REAL))
             y += first.height
         y += _BETWEEN
 

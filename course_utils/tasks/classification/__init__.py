@@ -4,6 +4,7 @@ from course_utils.tasks.classification.classifiers import (
     TINY,
     label_names,
     load_classifier,
+    num_positions,
     save_classifier,
     start_from,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "finetune",
     "label_names",
     "load_classifier",
+    "num_positions",
     "predict_probabilities",
     "save_classifier",
     "start_from",
