@@ -350,3 +350,59 @@ def test_nothing_is_defined_in_two_notebooks() -> None:
                     methods = node.name.startswith("__") or node.name == "forward"
                     places.setdefault(node.name, set()).update(() if methods else (path.stem,))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+# --- numbers in the prose -------------------------------------------------------------------------
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+ABOUT = re.compile(r"\babout (\d[\d,]*(?:\.\d+)?)(?: (million|thousand))?\b", re.IGNORECASE)
+SCALES = {"": 1.0, "thousand": 1e3, "million": 1e6}
+ROOM = 0.1  # by how much of itself a number that is said to be "about" so much may be off
+
+
+def printed_numbers(cell: nbformat.NotebookNode) -> list[float]:
+    """Every number in the text that a code cell has printed or returned."""
+    texts = [
+        output.get("text") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    ]
+    return [float(number.replace(",", "")) for text in texts for number in NUMBER.findall(text)]
+
+
+def numbers_that_are_not_shown(cells: list[nbformat.NotebookNode]) -> list[str]:
+    """What the prose says with "about N" where no code cell since the last heading printed N."""
+    missing: list[str] = []
+    shown: list[float] = []
+    for cell in cells:
+        if cell.cell_type == "code":
+            shown += printed_numbers(cell)
+            continue
+        for part in re.split(r"(?m)^(?=#{1,6} )", cell.source):
+            if part.startswith("#"):
+                shown = []
+            for said in ABOUT.finditer(part):
+                number = float(said[1].replace(",", ""))
+                meant = {number, number * SCALES[said[2] or ""]}
+                if not any(abs(one - other) <= ROOM * other for one in shown for other in meant):
+                    missing.append(part[max(0, said.start() - 30) : said.end() + 30])
+    return missing
+
+
+@pytest.mark.parametrize("path", TEACHING, ids=lambda path: path.stem)
+def test_numbers_in_the_prose_were_printed(path: Path) -> None:
+    assert numbers_that_are_not_shown(cells_of(path)) == []
+
+
+def test_a_number_that_was_not_printed_is_found() -> None:
+    def with_prose(prose: str) -> list[nbformat.NotebookNode]:
+        printed = nbformat.v4.new_output("stream", text="accuracy 78.2 %, 1,284 ids, 2.5e-07")
+        return [
+            nbformat.v4.new_markdown_cell("# One"),
+            nbformat.v4.new_code_cell("...", outputs=[printed]),
+            nbformat.v4.new_markdown_cell(prose),
+        ]
+
+    for prose in ("about 78 %", "About 1,300 ids", "about 1.3 thousand", "about 80 %", "no number"):
+        assert numbers_that_are_not_shown(with_prose(prose)) == []
+    for prose in ("about 60 %", "about 1,284,000", "## Two\n\nabout 78 %", "about 1.3 million"):
+        assert len(numbers_that_are_not_shown(with_prose(prose))) == 1
