@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: one word listens, the gradient of softmax, masks, heads, a count,
+"""The exercises of notebook 04: one query, the gradient of softmax, masks, heads, a count,
 a head backwards.
 """
 
@@ -18,7 +18,7 @@ def _softmax(scores: Array) -> Array:
     return shares / shares.sum(axis=-1, keepdims=True)
 
 
-# --- 04.1: one word listens -----------------------------------------------------------------------
+# --- 04.1: one query ------------------------------------------------------------------------------
 
 
 def _attend_one(query: Array, keys: Array, values: Array) -> tuple[Array, Array]:
@@ -78,7 +78,7 @@ def _softmax_gradient_cases() -> list[Case]:
     return [
         Case(
             args=(np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]])),
-            hint="Both shares are one half, and the loss listens to the first share only. But its "
+            hint="Both shares are one half, and the loss depends on the first share only. But its "
             "score moves the second share, too, and the second score moves the first share.",
         ),
         Case(
@@ -118,19 +118,18 @@ def _masked_shares_cases() -> list[Case]:
         ),
         Case(
             args=(np.zeros((1, 2, 2)), np.array([[1, 0]]), False),
-            hint="The second token is padding, so everybody listens to the first alone. Do the "
+            hint="The second token is padding, so every query attends to the first alone. Do the "
             "rows still sum to 1? A mask after the softmax takes shares away and gives them to "
             "nobody. And a column is hidden, not a row.",
         ),
         Case(
             args=(np.zeros((1, 3, 3)), np.array([[1, 1, 1]]), True),
-            hint="The first word hears itself only, the last one hears all. Which triangle is "
+            hint="The first word hears itself only, the last one attends to all. Which triangle is "
             "that, and does the diagonal belong to it?",
         ),
         Case(
             args=(rng.normal(size=(3, 4, 4)), ragged, False),
-            hint="Hide those who would be heard: a whole column of each text's table, "
-            "whoever listens.",
+            hint="Hide the keys at padding: a whole column of each text's table, for every query.",
         ),
         Case(
             args=(rng.normal(size=(1, 3, 3)) + np.array([0, 0, 1e6]), np.array([[1, 1, 0]]), False),
@@ -239,13 +238,13 @@ def _attention_gradients_cases() -> list[Case]:
             ),
             hint="Both values are 0, so only they have a gradient. Only the first word's context "
             "counts, and it hears both values, half and half: what does each value get, "
-            "from those who listen to it?",
+            "from the queries that attend to it?",
         ),
         Case(
             args=(two, np.array([[1.0], [0.0]]), two, np.array([[1.0], [-1.0]])),
             hint="Through which table do query and key reach the loss? Result 1: the softmax "
             "backwards, row by row, less the row's average. Results 2 and 3: a key and a value are "
-            "met by all queries, so they sum over those who listen, a transposed table.",
+            "met by all queries, so they sum over the queries: a transposed table.",
         ),
         Case(
             args=tuple(rng.normal(size=(4, 3, 4))),

@@ -28,7 +28,7 @@ def _prefix_cases() -> list[Case]:
         Case(
             args=(np.array([[1, 1, 1]]), np.array([0])),
             hint="Without a prefix it is the causal mask: a token sees itself and what stands "
-            "before it. The row is who listens, the column who is listened to; shape [batch_size, "
+            "before it. The row is the query, the column the key; shape [batch_size, "
             "seq_length, seq_length], True and False.",
         ),
         Case(
@@ -287,7 +287,7 @@ EXERCISES = {
         title="Who may see whom, with a prefix",
         reference=_prefix_mask,
         cases=_prefix_cases,
-        hint="True where the row's token may listen to the column's.",
+        hint="True where the row's token may attend to the column's.",
     ),
     "2": Exercise(
         title="The causal loss",

@@ -29,7 +29,7 @@ class BertOutput:
     pooled_output: [batch_size, hidden_size], or None for a body without pooler. hidden_states (if
     asked for): the embeddings and each layer's output, num_hidden_layers + 1 of them.
     attention_probs (if asked for): one [batch_size, num_heads, seq_length, seq_length] a layer,
-    each row over the tokens that are listened to.
+    each row over the tokens that are attended to.
     """
 
     sequence_output: Tensor
@@ -71,7 +71,7 @@ class BertSelfAttention(nn.Module):
 
     Each head scores every token against every other, softmax(Q K^T / sqrt(head_dim)), and sums the
     values by these shares; `output` mixes the heads. `visible`, bool
-    [batch_size, 1, 1 or seq_length, seq_length], is False where a token must not be listened to;
+    [batch_size, 1, 1 or seq_length, seq_length], is False where a token must not be attended to;
     None: all may. attention "sdpa" is torch's fused kernel, "explicit" the formula; the fused one
     does not give attention_probs [batch_size, num_heads, seq_length, seq_length].
     """
@@ -201,7 +201,7 @@ class BertPooler(nn.Module):
 class BertModel(nn.Module):
     """The body: ids in, one vector a token out; see `BertOutput`.
 
-    causal: each token listens to itself and what stands before it only (a GPT's mask).
+    causal: each token attends to itself and what stands before it only (a GPT's mask).
     add_pooler=False leaves the pooler out. Weights are drawn from torch's global generator: normal
     with initializer_range, biases 0.
     """
@@ -266,7 +266,7 @@ class BertModel(nn.Module):
                 )
 
     def _visible(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
-        """Who may listen to whom, bool [batch_size, 1, 1 or seq_length, seq_length];
+        """Which query may attend to which key, bool [batch_size, 1, 1 or seq_length, seq_length];
         None where all may.
         """
         visible = None
