@@ -29,7 +29,6 @@ UNCOMPARED: dict[str, str] = {}
 WITHOUT_ALT_YET = {
     "00_start_here",
     "01_words_to_vectors",
-    "02_tokenization",
     "03_embeddings",
     "06_pretraining",
     "07_bert_gpt_roberta",
@@ -40,7 +39,6 @@ WITHOUT_ALT_YET = {
 # Cells with more than MAX_CODE_LINES lines of code, "notebook:cell id", with their number. They may
 # only become shorter.
 LONG_CELLS = {
-    "02_tokenization:f9b3da36": 26,
     "03_embeddings:6da5b98e": 52,
     "03_embeddings:e33db90c": 27,
     "03_embeddings:43b2112f": 26,
@@ -346,6 +344,22 @@ def test_nothing_is_defined_in_two_notebooks() -> None:
                     methods = node.name.startswith("__") or node.name == "forward"
                     places.setdefault(node.name, set()).update(() if methods else (path.stem,))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+# --- numbers in sight -----------------------------------------------------------------------------
+
+# Cells whose output may end a line in True or False, "notebook:cell id", since the truth value
+# itself is what they teach.
+TRUTHS: dict[str, str] = {}
+
+
+@each_notebook
+def test_numbers_are_shown_instead_of_true(path: Path) -> None:
+    found = set()
+    for cell_id, output in outputs_of(path):
+        if re.search(r"\b(True|False)\W*$", text_of(output), re.MULTILINE):
+            found.add(f"{path.stem}:{cell_id}")
+    assert found <= set(TRUTHS), "print the value, and assert the claim beside it"
 
 
 # --- numbers in the prose -------------------------------------------------------------------------
