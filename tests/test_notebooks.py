@@ -27,8 +27,6 @@ MIN_ALT_LENGTH, MAX_ALT_LENGTH = 20, 400  # characters
 UNCOMPARED: dict[str, str] = {}
 # Notebooks whose pictures have no alt texts yet. Take one out when all its pictures have theirs.
 WITHOUT_ALT_YET = {
-    "00_start_here",
-    "01_words_to_vectors",
     "03_embeddings",
     "06_pretraining",
     "07_bert_gpt_roberta",
