@@ -45,7 +45,7 @@ def journey(
 
     tokens, input_ids: of the sentence, [CLS] and [SEP] included. vectors: [seq_length,
     hidden_size], the row of each token; the first six numbers are drawn, blue where they are
-    positive and red where they are negative. probabilities: {label: probability}.
+    positive and orange where they are negative. probabilities: {label: probability}.
     Raises ValueError for no tokens, more than fit, numbers of tokens, ids and vectors that differ,
     or probabilities that do not sum to 1.
     Text alternative: "The sentence {text!r} becomes {n} tokens, ..., and the label {best}."
@@ -129,7 +129,7 @@ def _draw_vectors(ax: Axes, table: np.ndarray, areas: Sequence[Area]) -> None:
 
 
 def _strip(ax: Axes, numbers: np.ndarray, left: float, top: float, *, scale: float) -> None:
-    """A vector as a column of cells: blue for positive numbers, red for negative ones, the paler
+    """A vector as a column of cells: blue for positive numbers, orange for negative ones, the paler
     the nearer to zero. scale: the number that gets the full colour.
     """
     for place, number in enumerate(numbers):
