@@ -27,7 +27,6 @@ MIN_ALT_LENGTH, MAX_ALT_LENGTH = 20, 400  # characters
 UNCOMPARED: dict[str, str] = {}
 # Notebooks whose pictures have no alt texts yet. Take one out when all its pictures have theirs.
 WITHOUT_ALT_YET = {
-    "03_embeddings",
     "06_pretraining",
     "07_bert_gpt_roberta",
     "08_finetuning",
@@ -37,9 +36,6 @@ WITHOUT_ALT_YET = {
 # Cells with more than MAX_CODE_LINES lines of code, "notebook:cell id", with their number. They may
 # only become shorter.
 LONG_CELLS = {
-    "03_embeddings:6da5b98e": 52,
-    "03_embeddings:e33db90c": 27,
-    "03_embeddings:43b2112f": 26,
     "06_pretraining:bcfd2fcc": 26,
     "06_pretraining:332c663c": 33,
     "06_pretraining:4ad7596e": 34,
