@@ -29,7 +29,6 @@ UNCOMPARED: dict[str, str] = {}
 WITHOUT_ALT_YET = {
     "06_pretraining",
     "07_bert_gpt_roberta",
-    "08_finetuning",
     "09_imdb",
     "10_evaluation",
 }
@@ -47,8 +46,6 @@ LONG_CELLS = {
     "07_bert_gpt_roberta:46a11906": 26,
     "07_bert_gpt_roberta:b9220211": 27,
     "07_bert_gpt_roberta:8e73f92e": 31,
-    "08_finetuning:2ca5b1ee": 26,
-    "08_finetuning:c7278cbc": 26,
     "09_imdb:9ef256fe": 26,
     "10_evaluation:1f416fb8": 27,
     "10_evaluation:a15ba237": 34,
