@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from course_utils.data import cut_text, hub, load_reviews
+from course_utils.data import hub, load_reviews
 from course_utils.evaluation import tfidf_baseline
 from course_utils.text import clean
 from course_utils.tokenization import WordPieceTokenizer
@@ -26,6 +26,7 @@ from experiments.command_line import (
     exit_status,
     make_parser,
 )
+from experiments.cutting import cut_text
 from experiments.record import origin, write_record
 
 NGRAM_RANGES = ((1, 1), (1, 2))  # single words; words and word pairs

@@ -224,8 +224,8 @@ def test_the_picture_shows_every_row(tmp_path: Path) -> None:
 
 def test_our_own_bert_reaches_what_the_librarys_reached() -> None:
     """One seed of the course's job in bf16 lies within the spread of three with the library's."""
-    library = read("course_finetune.json")["runs"]
-    own = read("course_finetune_own.json")
+    library = RECORDS["course_finetune"]["runs"]
+    own = RECORDS["course_finetune_own"]
     accuracies = [run["accuracy"] for run in library]
     assert min(accuracies) <= own["accuracy"] <= max(accuracies)
     recipe = ("num_train_epochs", "learning_rate", "batch_size", "max_length", "tail_share", "seed")

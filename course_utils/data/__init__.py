@@ -1,6 +1,6 @@
 """Data sets, their splits, and batches. Everything here works on texts or on ids."""
 
-from course_utils.data.batches import Features, collate, cut_text, make_batches, truncate_ids
+from course_utils.data.batches import Features, collate, make_batches, truncate_ids
 from course_utils.data.hub import DataError
 from course_utils.data.masking import mask_tokens, sentence_pairs
 from course_utils.data.reading import content_hash, read_split
@@ -15,7 +15,6 @@ __all__ = [
     "check_examples",
     "collate",
     "content_hash",
-    "cut_text",
     "fingerprint",
     "hold_out",
     "label_names",
