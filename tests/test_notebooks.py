@@ -27,25 +27,12 @@ MIN_ALT_LENGTH, MAX_ALT_LENGTH = 20, 400  # characters
 UNCOMPARED: dict[str, str] = {}
 # Notebooks whose pictures have no alt texts yet. Take one out when all its pictures have theirs.
 WITHOUT_ALT_YET = {
-    "06_pretraining",
-    "07_bert_gpt_roberta",
     "09_imdb",
     "10_evaluation",
 }
 # Cells with more than MAX_CODE_LINES lines of code, "notebook:cell id", with their number. They may
 # only become shorter.
 LONG_CELLS = {
-    "06_pretraining:bcfd2fcc": 26,
-    "06_pretraining:332c663c": 33,
-    "06_pretraining:4ad7596e": 34,
-    "06_pretraining:18918017": 35,
-    "06_pretraining:ae4e1ed3": 28,
-    "06_pretraining:ade5e14c": 30,
-    "07_bert_gpt_roberta:644af9de": 30,
-    "07_bert_gpt_roberta:26659847": 26,
-    "07_bert_gpt_roberta:46a11906": 26,
-    "07_bert_gpt_roberta:b9220211": 27,
-    "07_bert_gpt_roberta:8e73f92e": 31,
     "09_imdb:9ef256fe": 26,
     "10_evaluation:1f416fb8": 27,
     "10_evaluation:a15ba237": 34,
