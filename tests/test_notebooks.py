@@ -25,22 +25,6 @@ MAX_TOTAL_BYTES = 12 * 2**20
 MIN_ALT_LENGTH, MAX_ALT_LENGTH = 20, 400  # characters
 # Cells whose output nbval may ignore, "notebook:cell id", each with the reason.
 UNCOMPARED: dict[str, str] = {}
-# Notebooks whose pictures have no alt texts yet. Take one out when all its pictures have theirs.
-WITHOUT_ALT_YET = {
-    "09_imdb",
-    "10_evaluation",
-}
-# Cells with more than MAX_CODE_LINES lines of code, "notebook:cell id", with their number. They may
-# only become shorter.
-LONG_CELLS = {
-    "09_imdb:9ef256fe": 26,
-    "10_evaluation:1f416fb8": 27,
-    "10_evaluation:a15ba237": 34,
-    "10_evaluation:62c7b14f": 31,
-    "10_evaluation:d5de3851": 40,
-    "10_evaluation:22b3e179": 28,
-}
-
 each_notebook = pytest.mark.parametrize(
     "path", NOTEBOOKS, ids=lambda path: path.relative_to(FOLDER).as_posix()
 )
@@ -182,21 +166,8 @@ def num_code_lines(cell: nbformat.NotebookNode) -> int:
 
 @each_notebook
 def test_code_cells_are_short(path: Path) -> None:
-    name = path.relative_to(FOLDER).with_suffix("").as_posix()
     for cell in code_cells(path)[1:]:  # the first one is the folded cell
-        allowed = LONG_CELLS.get(f"{name}:{cell.id}", MAX_CODE_LINES)
-        assert num_code_lines(cell) <= allowed, f"cell {cell.id}"
-
-
-def test_long_cells_are_still_long() -> None:
-    lines = {}
-    for path in NOTEBOOKS:
-        name = path.relative_to(FOLDER).with_suffix("").as_posix()
-        for cell in code_cells(path)[1:]:
-            lines[f"{name}:{cell.id}"] = num_code_lines(cell)
-    now = {cell: lines.get(cell, 0) for cell in LONG_CELLS}
-    assert now == LONG_CELLS, "write the present numbers, and take out what is short enough"
-    assert all(number > MAX_CODE_LINES for number in LONG_CELLS.values())
+        assert num_code_lines(cell) <= MAX_CODE_LINES, f"cell {cell.id}"
 
 
 @each_notebook
@@ -254,12 +225,7 @@ def alt_text_problems(cell: nbformat.NotebookNode) -> list[str]:
 @each_notebook
 def test_every_picture_has_its_alt_text(path: Path) -> None:
     problems = [problem for cell in code_cells(path) for problem in alt_text_problems(cell)]
-    if path.relative_to(FOLDER).with_suffix("").as_posix() in WITHOUT_ALT_YET:
-        assert problems, f"take {path.stem} out of WITHOUT_ALT_YET"
-    else:
-        assert not problems, (
-            'write "alt" into the cell\'s metadata; run_notebooks.py --keep stores it'
-        )
+    assert not problems, 'write "alt" into the cell\'s metadata; run_notebooks.py --keep stores it'
 
 
 def cell_with_pictures(*stored: str | None, alt: str | list[str] | None) -> nbformat.NotebookNode:
