@@ -69,6 +69,8 @@ lint: setup ## ruff over code and notebooks (layout and rules), their first cell
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) scripts/first_cells.py --check
 	$(VENV_PYTHON) scripts/badges.py --check
+	$(VENV_PYTHON) scripts/table_of_contents.py --check
+	$(VENV_PYTHON) scripts/notebooks_table.py --check
 
 lock: ## pin one version of everything within pyproject.toml's ranges (ARGS=--upgrade: the newest)
 	@$(PYTHON) scripts/setup_env.py --bare
