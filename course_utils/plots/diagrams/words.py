@@ -125,7 +125,7 @@ def skip_gram_window(
     context = [place for place in range(first, last + 1) if place != center]
     pairs = [f"({tokens[center]}, {tokens[place]})" for place in context]
     lines = _in_lines(pairs, drawing.PAGE - 1.0)
-    longest = max(drawing.inches(line) for line in lines)
+    longest = max((drawing.inches(line) for line in lines), default=0.0)
     width = max(3.4, areas[-1].right + 0.15, 0.85 + longest)
     below = areas[center].bottom
     top = below + 0.45 + 0.12 * window
