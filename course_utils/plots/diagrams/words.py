@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ def skip_gram_window(
     pairs = [f"({tokens[center]}, {tokens[place]})" for place in context]
     lines = _in_lines(pairs, drawing.PAGE - 1.0)
     longest = max((drawing.inches(line) for line in lines), default=0.0)
-    width = max(3.4, areas[-1].right + 0.15, 0.85 + longest)
+    width = max(3.4, areas[-1].right + 0.15, math.ceil(10 * (0.85 + longest)) / 10)
     below = areas[center].bottom
     top = below + 0.45 + 0.12 * window
     ax = drawing.page(top + drawing.LINE * len(lines) + 0.05, ax, width=width)
