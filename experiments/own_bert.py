@@ -131,7 +131,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     if options.output:
         settings = {name: vars(options)[name] for name in ("checkpoint", "max_length", "precision")}
         command = command_in_words(parser, options)
-        record = {**settings, **found, "runs": runs, **origin(command, PACKAGES)}
+        record = {**settings, **found, "rounds": runs, **origin(command, PACKAGES)}
         write_record(options.output, record)
 
 
