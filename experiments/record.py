@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import datetime
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from course_utils.files import COURSE_ROOT, read_json, write_json
 from course_utils.training import hardware
+from course_utils.training.records import versions
 
 RESULTS = COURSE_ROOT / "data" / "results"
 Run = dict[str, Any]  # what is stored of one run
@@ -29,14 +28,11 @@ def origin(command: str, packages: Sequence[str] = ()) -> dict[str, Any]:
     command: what measures the numbers again, without a path of this machine.
     packages: the distributions whose versions matter. Python's version is always included.
     """
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        versions[package] = version(package)
     return {
         "command": command,
         "date": datetime.date.today().isoformat(),
         "hardware": hardware.describe(),
-        "versions": versions,
+        "versions": versions(packages),
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from course_utils.training import hardware
 from course_utils.training.loop import FitResult
 
+# The distributions that decide a result.
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "scikit-learn")
 
 
@@ -38,9 +39,9 @@ def record_of(fitted: FitResult, config: Mapping[str, Any], command: str) -> dic
     }
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that decide a result."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+def versions(packages: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """The versions of Python and of these distributions."""
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def _thin_curve(

@@ -86,12 +86,7 @@ def _own_bert(
     with torch.device("meta"):  # no time is spent on drawing weights that are replaced at once
         model = BertForSequenceClassification(config, label_names=label_names)
     model.to_empty(device="cpu")
-    missing = models.missing_weights(model, folder)
-    if lacking := [weight for weight in missing if not weight.startswith("classifier.")]:
-        raise ValueError(
-            f"{name} lacks weights of the encoder ({', '.join(lacking[:3])}, {len(lacking)} in "
-            "all); expected a checkpoint of the same architecture as its config.json"
-        )
+    library.refuse_without_body(name, models.missing_weights(model, folder))
     if models.load_weights(model, folder, may_be_fresh="classifier."):
         torch.manual_seed(seed)
         models.init_weights(model.classifier, config)
@@ -158,8 +153,7 @@ def load_classifier(folder: Path) -> tuple[Tokenizer, nn.Module]:
     if models.is_our_bert(folder):
         with torch.device("meta"):  # only its names are asked for
             model = BertForSequenceClassification(models.read_config(folder))
-        if lacking := models.missing_weights(model, folder):
-            raise ValueError(f"{folder} is not fine-tuned: it lacks {', '.join(lacking[:3])}")
+        library.refuse_without_head(folder, models.missing_weights(model, folder))
         model = models.load_pretrained(folder, model_class=BertForSequenceClassification)
     else:
         model = library.load(folder)

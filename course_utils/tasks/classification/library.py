@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,11 +36,7 @@ def start(
             output_loading_info=True,
             **dropout,
         )
-    if lacking := sorted(key for key in loading["missing_keys"] if "classifier" not in key):
-        raise ValueError(
-            f"{name} lacks weights of the encoder ({', '.join(lacking[:3])}, {len(lacking)} in "
-            "all); expected a checkpoint of the same architecture as its config.json"
-        )
+    refuse_without_body(name, loading["missing_keys"])
     model.config.id2label = dict(enumerate(label_names))
     model.config.label2id = {label: index for index, label in enumerate(label_names)}
     return model
@@ -52,9 +48,23 @@ def load(folder: Path) -> nn.Module:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
-    if lacking := sorted(loading["missing_keys"]):
-        raise ValueError(f"{folder} is not fine-tuned: it lacks {', '.join(lacking[:3])}")
+    refuse_without_head(folder, loading["missing_keys"])
     return model.eval()
+
+
+def refuse_without_body(name: str, missing: Iterable[str]) -> None:
+    """Raise ValueError if weights of the encoder are among those that a checkpoint lacks."""
+    if lacking := sorted(weight for weight in missing if "classifier" not in weight):
+        raise ValueError(
+            f"{name} lacks weights of the encoder ({', '.join(lacking[:3])}, {len(lacking)} in "
+            "all); expected a checkpoint of the same architecture as its config.json"
+        )
+
+
+def refuse_without_head(folder: Path, missing: Iterable[str]) -> None:
+    """Raise ValueError if a folder that should hold a fine-tuned classifier lacks any weight."""
+    if lacking := sorted(missing):
+        raise ValueError(f"{folder} is not fine-tuned: it lacks {', '.join(lacking[:3])}")
 
 
 @contextmanager
